@@ -1,0 +1,354 @@
+//! Settings, checked once.
+
+use crate::budget::Cost;
+use crate::cache::Cache;
+use crate::hash::DefaultHashBuilder;
+use crate::listener::Cause;
+use crate::policy::Eviction;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::thread;
+
+pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
+pub(crate) type RemovalListener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
+
+/// Shards are picked by mask, and a slot must be told from another's.
+const SHARDS_MAX: usize = 1 << 16;
+
+/// With fewer entries a shard, the hit ratio begins to suffer: nothing is lost
+/// at 290, up to 1.2 points at 20 to 45, up to 2.8 at 10.
+const ENTRIES_PER_SHARD_MIN: u64 = 256;
+
+/// A processor that waits for a shard finds, with four times as many of them,
+/// another one free in most cases.
+const SHARDS_PER_CORE: u64 = 4;
+
+/// Sets up a [`Cache`]. Made by [`Cache::builder`]; setters only set, and
+/// [`build`](Builder::build) checks everything at once.
+///
+/// ```
+/// use larder::{Cache, Eviction};
+///
+/// let cache: Cache<String, Vec<u8>> = Cache::builder()
+///     .weight_capacity(64 << 20)
+///     .weigher(|key: &String, value: &Vec<u8>| (key.len() + value.len()) as u32)
+///     .eviction(Eviction::S3Fifo)
+///     .record_stats()
+///     .build()?;
+/// assert_eq!(cache.weight_capacity(), 64 << 20);
+/// # Ok::<(), larder::BuildError>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder<K, V, S = DefaultHashBuilder> {
+    pub(crate) capacity: Option<usize>,
+    pub(crate) weight_capacity: Option<u64>,
+    pub(crate) eviction: Eviction,
+    pub(crate) shards: Option<usize>,
+    pub(crate) weigher: Option<Weigher<K, V>>,
+    pub(crate) on_removal: Option<RemovalListener<K, V>>,
+    pub(crate) record_stats: bool,
+    pub(crate) hasher: S,
+}
+
+impl<K, V> Builder<K, V> {
+    pub(crate) fn new() -> Self {
+        Builder {
+            capacity: None,
+            weight_capacity: None,
+            eviction: Eviction::default(),
+            shards: None,
+            weigher: None,
+            on_removal: None,
+            record_stats: false,
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+}
+
+impl<K, V, S> Builder<K, V, S> {
+    /// Bounds the number of entries. Exact: 1000 means 1000. `0` makes a cache
+    /// that stores nothing; nothing is allocated ahead for a large one.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, u8> = larder::Cache::builder().capacity(3).build()?;
+    /// assert_eq!(cache.capacity(), 3);
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = Some(entries);
+        self
+    }
+
+    /// Bounds the sum of the entries' weights, in whatever unit the
+    /// [`weigher`](Builder::weigher) counts. Without one, every entry weighs 1
+    /// unless [`EntryOptions`](crate::EntryOptions) say otherwise. Both bounds
+    /// may be given.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, String> = larder::Cache::builder()
+    ///     .weight_capacity(10)
+    ///     .weigher(|_: &u8, value: &String| value.len() as u32)
+    ///     .build()?;
+    /// cache.insert(1, "a longer text than fits".to_owned());
+    /// assert!(!cache.contains_key(&1), "heavier than the whole cache");
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn weight_capacity(mut self, weight: u64) -> Self {
+        self.weight_capacity = Some(weight);
+        self
+    }
+
+    /// How heavy an entry is. Called once for each value that is written, by
+    /// the thread that writes it, before any lock is taken.
+    ///
+    /// An entry of weight 0 is never evicted to make room for weight, but it
+    /// counts towards [`capacity`](Builder::capacity). When many of them stand
+    /// beside a few heavy ones, an eviction may have to pass them by.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, String> = larder::Cache::builder()
+    ///     .weight_capacity(10)
+    ///     .weigher(|_: &u8, value: &String| value.len() as u32)
+    ///     .build()?;
+    /// cache.insert(1, "four".to_owned());
+    /// assert_eq!(cache.weight(), 4);
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn weigher(mut self, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigh));
+        self
+    }
+
+    /// Which entry leaves a full cache; see [`Eviction`] for the choice.
+    ///
+    /// ```
+    /// use larder::{Cache, Eviction};
+    ///
+    /// let cache: Cache<u8, u8> =
+    ///     Cache::builder().capacity(2).eviction(Eviction::Fifo).build()?;
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn eviction(mut self, eviction: Eviction) -> Self {
+        self.eviction = eviction;
+        self
+    }
+
+    /// Calls `tell` with every value that leaves the cache, and why: once a
+    /// value, for one key in order, and without any lock, so it may use the
+    /// cache itself. Values that are still there when the last handle is
+    /// dropped are told as [`Cause::Closed`].
+    ///
+    /// It runs on the thread that removed the value, before that thread's call
+    /// returns (what a listener removes may be told just after it returns).
+    /// When it panics, the panic is counted in
+    /// [`Stats::listener_panics`](crate::Stats::listener_panics), and it is
+    /// called again for the next value. It must not wait for another thread
+    /// that writes the same key: that one waits for it.
+    ///
+    /// ```
+    /// use larder::{Cache, Cause};
+    ///
+    /// let cache = Cache::builder()
+    ///     .capacity(100)
+    ///     .on_removal(|key: &u64, _value: &String, cause| println!("{key} left: {cause}"))
+    ///     .build()?;
+    /// cache.insert(1, "one".to_owned());
+    /// cache.invalidate(&1); // prints "1 left: invalidated"
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn on_removal(mut self, tell: impl Fn(&K, &V, Cause) + Send + Sync + 'static) -> Self {
+        self.on_removal = Some(Box::new(tell));
+        self
+    }
+
+    /// Splits the cache into `shards` independent parts, a power of two, so
+    /// that writers of different keys seldom wait for each other. They lend
+    /// capacity to one another, so the bounds hold for the whole.
+    ///
+    /// The default is 4 for each processor, but not so many that a shard would
+    /// hold fewer than 256 entries. With 1, `Lru`, `Lfu` and `Fifo` choose
+    /// exactly the textbook's victim.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, u8> =
+    ///     larder::Cache::builder().capacity(100).shards(1).build()?;
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Hashes keys with `hasher` instead of the default one. Any will do, also
+    /// one that leaves most bits alone; keys whose 64 bits are all the same
+    /// are told apart, but each look-up then compares them one by one.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    ///
+    /// let cache: larder::Cache<u8, u8, RandomState> =
+    ///     larder::Cache::builder().capacity(100).hasher(RandomState::new()).build()?;
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn hasher<T>(self, hasher: T) -> Builder<K, V, T> {
+        Builder {
+            capacity: self.capacity,
+            weight_capacity: self.weight_capacity,
+            eviction: self.eviction,
+            shards: self.shards,
+            weigher: self.weigher,
+            on_removal: self.on_removal,
+            record_stats: self.record_stats,
+            hasher,
+        }
+    }
+
+    /// Counts hits and misses too, one relaxed addition a look-up, on a cache
+    /// line that no other thread writes (up to 64 threads). All other counters
+    /// of [`Stats`](crate::Stats) are kept in any case.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, u8> =
+    ///     larder::Cache::builder().capacity(100).record_stats().build()?;
+    /// cache.get(&1);
+    /// assert_eq!(cache.stats().misses, 1);
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn record_stats(mut self) -> Self {
+        self.record_stats = true;
+        self
+    }
+
+    /// Makes the cache.
+    ///
+    /// # Errors
+    /// [`BuildError`], which says what is wrong with which setting.
+    ///
+    /// ```
+    /// use larder::{BuildError, Cache};
+    ///
+    /// let none = Cache::<u8, u8>::builder().build();
+    /// assert_eq!(none.unwrap_err(), BuildError::CapacityMissing);
+    /// ```
+    pub fn build(self) -> Result<Cache<K, V, S>, BuildError>
+    where
+        K: Hash + Eq,
+        S: BuildHasher,
+    {
+        if self.capacity.is_none() && self.weight_capacity.is_none() {
+            return Err(BuildError::CapacityMissing);
+        }
+        if self.eviction == (Eviction::Lfu { ageing: Some(0) }) {
+            return Err(BuildError::AgeingZero);
+        }
+        let shards = match self.shards {
+            Some(given) if !given.is_power_of_two() => {
+                return Err(BuildError::ShardsNotPowerOfTwo { given });
+            }
+            Some(given) if given > SHARDS_MAX => {
+                return Err(BuildError::TooManyShards { given, max: SHARDS_MAX });
+            }
+            Some(given) => given,
+            None => default_shards(self.bounds()),
+        };
+        Ok(Cache::from_builder(self, shards))
+    }
+
+    pub(crate) fn bounds(&self) -> Cost {
+        Cost {
+            entries: self.capacity.map_or(u64::MAX, |entries| entries as u64),
+            weight: self.weight_capacity.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+fn default_shards(bounds: Cost) -> usize {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    // Without a bound on entries, weight stands in for it: entries of weight 1
+    // are the most there can be.
+    let entries = bounds.entries.min(bounds.weight);
+    let wanted = (cores * SHARDS_PER_CORE).min(entries / ENTRIES_PER_SHARD_MIN).max(1);
+    1 << wanted.ilog2().min(SHARDS_MAX.ilog2())
+}
+
+impl<K, V, S> fmt::Debug for Builder<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("capacity", &self.capacity)
+            .field("weight_capacity", &self.weight_capacity)
+            .field("eviction", &self.eviction)
+            .field("shards", &self.shards)
+            .field("record_stats", &self.record_stats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with the settings of a [`Builder`].
+///
+/// ```
+/// use larder::Cache;
+///
+/// let error = Cache::<u8, u8>::builder().capacity(100).shards(12).build().unwrap_err();
+/// assert_eq!(error.to_string(), "shards must be a power of two, not 12");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Neither `capacity` nor `weight_capacity` was given, and there is no
+    /// honest default.
+    CapacityMissing,
+    /// Shards are picked by mask, so their number is a power of two.
+    ShardsNotPowerOfTwo {
+        /// The number that was asked for.
+        given: usize,
+    },
+    /// More shards than could ever help.
+    TooManyShards {
+        /// The number that was asked for.
+        given: usize,
+        /// The largest number that is allowed.
+        max: usize,
+    },
+    /// `Lfu { ageing: Some(0) }` would halve all counts without end; `None`
+    /// turns ageing off.
+    AgeingZero,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::CapacityMissing => {
+                f.write_str("the cache needs a bound: set `capacity` or `weight_capacity`")
+            }
+            BuildError::ShardsNotPowerOfTwo { given } => {
+                write!(f, "shards must be a power of two, not {given}")
+            }
+            BuildError::TooManyShards { given, max } => {
+                write!(f, "shards must be at most {max}, not {given}")
+            }
+            BuildError::AgeingZero => f.write_str(
+                "`Lfu { ageing: Some(0) }` would halve all counts without end; \
+                 use `None` for no ageing, or 1 and more",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_by_default_are_few_enough_to_hold_256_entries_each() {
+        let shards = |entries, weight| default_shards(Cost { entries, weight });
+        assert_eq!(shards(0, u64::MAX), 1);
+        assert_eq!(shards(511, u64::MAX), 1);
+        assert_eq!(shards(u64::MAX, 511), 1);
+        for entries in [512, 1000, 5000, 1 << 20, u64::MAX] {
+            let shards = shards(entries, u64::MAX);
+            assert!(shards.is_power_of_two() && shards as u64 <= entries / 256);
+        }
+    }
+}

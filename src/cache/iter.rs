@@ -1,0 +1,140 @@
+//! Walking over the entries without a lock.
+
+use super::Cache;
+use crate::slab::Node;
+use std::fmt;
+use std::sync::Arc;
+
+/// An iterator over clones of the entries, made by [`Cache::iter`].
+///
+/// Weakly consistent: an entry that stays throughout is met exactly once; one
+/// that comes or goes meanwhile, perhaps. What was invalidated before a step is
+/// not met in it. Nothing is locked between steps.
+///
+/// ```
+/// let cache = larder::Cache::new(100);
+/// cache.extend([("pear", 3), ("plum", 40)]);
+/// let sum: u32 = cache.iter().map(|(_, stock)| stock).sum();
+/// assert_eq!(sum, 43);
+/// ```
+pub struct Iter<'a, K, V, S> {
+    cache: &'a Cache<K, V, S>,
+    shard: usize,
+    from: usize,
+}
+
+impl<K, V, S> Iter<'_, K, V, S> {
+    fn next_node(&mut self) -> Option<Arc<Node<K, V>>> {
+        let inner = &self.cache.inner;
+        while let Some(shard) = inner.shards.get(self.shard) {
+            if let Some((node, next)) = shard.entry_from(&inner.hub, self.from) {
+                self.from = next;
+                return Some(node);
+            }
+            self.shard += 1;
+            self.from = 0;
+        }
+        None
+    }
+}
+
+impl<K: Clone, V: Clone, S> Iterator for Iter<'_, K, V, S> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        let node = self.next_node()?;
+        Some((node.key.clone(), node.value.clone()))
+    }
+}
+
+impl<K, V, S> fmt::Debug for Iter<'_, K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").field("cache", self.cache).finish_non_exhaustive()
+    }
+}
+
+impl<'a, K: Clone, V: Clone, S> IntoIterator for &'a Cache<K, V, S> {
+    type Item = (K, V);
+    type IntoIter = Iter<'a, K, V, S>;
+
+    fn into_iter(self) -> Iter<'a, K, V, S> {
+        self.iter()
+    }
+}
+
+/// Walking over the entries. None of these is a use for the policy.
+impl<K, V, S> Cache<K, V, S> {
+    /// Clones of the entries, in no order; see [`Iter`].
+    ///
+    /// # Cost
+    /// A short lock and two clones a step.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// assert_eq!(cache.iter().collect::<Vec<_>>(), [("pear", 3)]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V, S> {
+        Iter { cache: self, shard: 0, from: 0 }
+    }
+
+    /// Up to `n` entries that would stay longest, the hottest first, as far as
+    /// the policy can tell; with several shards, these take turns.
+    ///
+    /// # Cost
+    /// O(entries × log entries), and each shard is locked in turn.
+    ///
+    /// ```
+    /// use larder::{Cache, Eviction};
+    ///
+    /// let cache = Cache::builder().capacity(9).eviction(Eviction::Lru).build()?;
+    /// cache.extend([("pear", 3), ("plum", 40), ("fig", 5)]);
+    /// cache.get("pear");
+    /// assert_eq!(cache.hottest(2), [("pear", 3), ("fig", 5)]);
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn hottest(&self, n: usize) -> Vec<(K, V)>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        self.ranked(n, |mut nodes| {
+            nodes.reverse();
+            nodes
+        })
+    }
+
+    /// Up to `n` entries that would leave first, the coldest first; see
+    /// [`hottest`](Cache::hottest).
+    ///
+    /// ```
+    /// use larder::{Cache, Eviction};
+    ///
+    /// let cache = Cache::builder().capacity(9).eviction(Eviction::Lru).build()?;
+    /// cache.extend([("pear", 3), ("plum", 40), ("fig", 5)]);
+    /// assert_eq!(cache.coldest(1), [("pear", 3)]);
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn coldest(&self, n: usize) -> Vec<(K, V)>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        self.ranked(n, |nodes| nodes)
+    }
+
+    fn ranked(&self, n: usize, order: impl Fn(Nodes<K, V>) -> Nodes<K, V>) -> Vec<(K, V)>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let inner = &self.inner;
+        let ranks: Vec<Nodes<K, V>> =
+            inner.shards.iter().map(|s| order(s.visit(&inner.hub).coldest_first())).collect();
+        let longest = ranks.iter().map(Vec::len).max().unwrap_or(0);
+        let in_turn = (0..longest).flat_map(|at| ranks.iter().filter_map(move |r| r.get(at)));
+        in_turn.take(n).map(|node| (node.key.clone(), node.value.clone())).collect()
+    }
+}
+
+type Nodes<K, V> = Vec<Arc<Node<K, V>>>;

@@ -1,0 +1,370 @@
+//! The face of the library: one handle, and what can be asked of it.
+//!
+//! A method here picks the shard, does what runs the user's code before the
+//! lock (hash, weigh, allocate), and leaves the rest to the shard. The walk of
+//! a hit: `get` → `Shard::look` → `Index::find` → `Clone`.
+
+pub(crate) mod entry;
+pub(crate) mod iter;
+mod options;
+mod write;
+
+pub use options::EntryOptions;
+
+use crate::budget::{Budget, Cost};
+use crate::builder::{Builder, Weigher};
+use crate::hash::{DefaultHashBuilder, KeyHash};
+use crate::listener::{Cause, Listener};
+use crate::shard::{Hub, Intent, Shard};
+use crate::slab::Node;
+use crate::stats::{Lookups, Stats, Tally};
+use crate::tags::TagTable;
+use equivalent::Equivalent;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// A concurrent cache of bounded size.
+///
+/// The handle is cheap to clone, and every clone is the same cache; use it from
+/// threads and from async tasks alike (its methods do not wait for anything but
+/// short locks, and for computations of the very same key).
+///
+/// Keys can be looked up by anything [`Equivalent`]: `&str` finds `String`.
+/// `V` need not be `Clone` as such; methods that hand out an owned value ask
+/// for it, and for large values `Arc<T>` makes that cheap.
+///
+/// Per key, operations are linearizable; an eviction may act as a `remove` at
+/// any moment.
+///
+/// ```
+/// use larder::Cache;
+///
+/// let cache: Cache<String, u32> = Cache::new(10_000);
+/// cache.insert("pear".to_owned(), 3);
+/// assert_eq!(cache.get("pear"), Some(3));
+/// assert_eq!(cache.get("plum"), None);
+/// ```
+pub struct Cache<K, V, S = DefaultHashBuilder> {
+    inner: Arc<Inner<K, V, S>>,
+}
+
+struct Inner<K, V, S> {
+    hub: Hub<K, V>,
+    shards: Box<[Shard<K, V>]>,
+    hasher: S,
+    tags: TagTable,
+    weigher: Option<Weigher<K, V>>,
+    lookups: Option<Lookups>,
+}
+
+/// Whoever drops the last handle tells and drops what is still there.
+impl<K, V, S> Drop for Inner<K, V, S> {
+    fn drop(&mut self) {
+        if self.hub.listener.is_some() {
+            for shard in &self.shards {
+                shard.visit(&self.hub).take_all(Cause::Closed);
+            }
+        }
+    }
+}
+
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// A cache of at most `capacity` entries, with everything else as by
+    /// default.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(2);
+    /// cache.insert("pear", 3);
+    /// assert_eq!(cache.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        match Builder::new().capacity(capacity).build() {
+            Ok(cache) => cache,
+            Err(error) => unreachable!("a capacity is all that must be set: {error}"),
+        }
+    }
+}
+
+impl<K, V> Cache<K, V> {
+    /// Sets up a cache with bounds, a policy, a listener and more.
+    ///
+    /// ```
+    /// use larder::{Cache, Eviction};
+    ///
+    /// let cache: Cache<u64, String> =
+    ///     Cache::builder().capacity(1000).eviction(Eviction::Sieve).build()?;
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn builder() -> Builder<K, V> {
+        Builder::new()
+    }
+}
+
+/// Reading.
+impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
+    /// A clone of the value of `key`. A use for the policy, and a hit or a
+    /// miss in the statistics.
+    ///
+    /// # Cost
+    /// One hash, two to three cache misses and one clone of `V`, under a lock
+    /// that readers share.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear".to_owned(), 3);
+    /// assert_eq!(cache.get("pear"), Some(3));
+    /// ```
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.look(key, Intent::Use, |node| node.value.clone())
+    }
+
+    /// Calls `use_it` with the value of `key`, without a clone and without a
+    /// lock: it may take its time, and use the cache. Otherwise like
+    /// [`get`](Cache::get).
+    ///
+    /// A value that leaves the cache meanwhile lives on until `use_it` returns.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", "a fruit".to_owned());
+    /// assert_eq!(cache.read("pear", |text| text.len()), Some(7));
+    /// ```
+    pub fn read<Q, R>(&self, key: &Q, use_it: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let node = self.look(key, Intent::Use, Arc::clone)?;
+        Some(use_it(&node.value))
+    }
+
+    /// A clone of the value of `key`, without any effect on policy, expiry or
+    /// statistics.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// assert_eq!(cache.peek("pear"), Some(3));
+    /// ```
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.look(key, Intent::Peek, |node| node.value.clone())
+    }
+
+    /// Whether `key` has a value now, without any effect, like
+    /// [`peek`](Cache::peek). It may be gone by the next call.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// assert!(cache.contains_key("pear"));
+    /// ```
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.look(key, Intent::Peek, |_| ()).is_some()
+    }
+
+    fn look<Q, R>(
+        &self,
+        key: &Q,
+        intent: Intent,
+        use_it: impl FnOnce(&Arc<Node<K, V>>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let found = self.shard(hash).look(&self.inner.hub, hash, key, intent, use_it);
+        if let (Some(lookups), Intent::Use) = (&self.inner.lookups, intent) {
+            lookups.count(found.is_some());
+        }
+        found
+    }
+
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
+        KeyHash::of(key, &self.inner.hasher)
+    }
+
+    fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
+        &self.inner.shards[hash.shard(self.inner.shards.len())]
+    }
+}
+
+/// What it holds and how it is set up.
+impl<K, V, S> Cache<K, V, S> {
+    pub(crate) fn from_builder(builder: Builder<K, V, S>, shards: usize) -> Self {
+        let hub = Hub {
+            shards,
+            eviction: builder.eviction,
+            budget: Budget::new(builder.bounds()),
+            generation: AtomicU64::new(0),
+            listener: builder.on_removal.map(Listener::new),
+        };
+        let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
+        let inner = Inner {
+            hub,
+            shards,
+            hasher: builder.hasher,
+            tags: TagTable::default(),
+            weigher: builder.weigher,
+            lookups: builder.record_stats.then(Lookups::new),
+        };
+        Cache { inner: Arc::new(inner) }
+    }
+
+    fn usage(&self) -> Cost {
+        self.inner.shards.iter().fold(Cost::default(), |sum, shard| {
+            let usage = shard.usage(&self.inner.hub);
+            Cost { entries: sum.entries + usage.entries, weight: sum.weight + usage.weight }
+        })
+    }
+
+    /// How many entries there are. While others write, a number that was true
+    /// for each shard within this call.
+    ///
+    /// # Cost
+    /// O(shards); entries invalidated before are freed first.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// assert_eq!(cache.len(), 1);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.usage().entries as usize
+    }
+
+    /// Whether there is no entry.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, u8> = larder::Cache::new(100);
+    /// assert!(cache.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sum of the entries' weights; without a weigher, their number.
+    ///
+    /// ```
+    /// use larder::EntryOptions;
+    ///
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// cache.insert_with("plum", 4, EntryOptions::new().weight(10));
+    /// assert_eq!(cache.weight(), 11);
+    /// ```
+    pub fn weight(&self) -> u64 {
+        self.usage().weight
+    }
+
+    /// The bound on entries; `usize::MAX` if there is none.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, u8> = larder::Cache::new(100);
+    /// assert_eq!(cache.capacity(), 100);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        usize::try_from(self.inner.hub.budget.max().entries).unwrap_or(usize::MAX)
+    }
+
+    /// The bound on the sum of weights; `u64::MAX` if there is none.
+    ///
+    /// ```
+    /// let cache: larder::Cache<u8, u8> = larder::Cache::new(100);
+    /// assert_eq!(cache.weight_capacity(), u64::MAX);
+    /// ```
+    pub fn weight_capacity(&self) -> u64 {
+        self.inner.hub.budget.max().weight
+    }
+
+    /// What has happened so far. Hits and misses are counted only if the cache
+    /// was built with [`record_stats`](Builder::record_stats).
+    ///
+    /// # Cost
+    /// O(shards).
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(1);
+    /// cache.insert("pear", 3);
+    /// cache.insert("plum", 4);
+    /// let stats = cache.stats();
+    /// assert_eq!((stats.inserts, stats.evicted, stats.entries), (2, 1, 1));
+    /// assert_eq!(stats.hit_ratio(), None, "look-ups were not recorded");
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let mut tally = Tally::default();
+        for shard in &self.inner.shards {
+            tally.add(&shard.tally());
+        }
+        let (hits, misses) = self.inner.lookups.as_ref().map_or((0, 0), Lookups::sums);
+        let usage = self.usage();
+        let listener_panics = self.inner.hub.listener.as_ref().map_or(0, Listener::panics);
+        Stats {
+            hits,
+            misses,
+            listener_panics,
+            entries: usage.entries,
+            weight: usage.weight,
+            ..Stats::default()
+        }
+        .with_tally(&tally)
+    }
+
+    /// Checks that every part of the cache agrees with every other, and says
+    /// what does not. For tests of larder itself: O(entries × log entries), and
+    /// only meaningful while nobody else writes.
+    #[doc(hidden)]
+    pub fn validate(&self) -> Result<(), String> {
+        let mut sum = Cost::default();
+        for (home, shard) in self.inner.shards.iter().enumerate() {
+            let cost = shard.validate(&self.inner.hub).map_err(|e| format!("shard {home}: {e}"))?;
+            sum.entries += cost.entries;
+            sum.weight += cost.weight;
+        }
+        let (used, max) = (self.inner.hub.budget.used(), self.inner.hub.budget.max());
+        if used != sum {
+            return Err(format!("the budget says {used:?}, the shards hold {sum:?}"));
+        }
+        if sum.entries > max.entries || sum.weight > max.weight {
+            return Err(format!("{sum:?} is more than {max:?}"));
+        }
+        Ok(())
+    }
+}
+
+impl<K, V, S> Clone for Cache<K, V, S> {
+    fn clone(&self) -> Self {
+        Cache { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// A summary, never the contents.
+impl<K, V, S> fmt::Debug for Cache<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (used, max) = (self.usage(), self.inner.hub.budget.max());
+        let mut summary = f.debug_struct("Cache");
+        summary.field("entries", &used.entries).field("weight", &used.weight);
+        if max.entries != u64::MAX {
+            summary.field("capacity", &max.entries);
+        }
+        if max.weight != u64::MAX {
+            summary.field("weight_capacity", &max.weight);
+        }
+        summary
+            .field("eviction", &self.inner.hub.eviction)
+            .field("shards", &self.inner.hub.shards)
+            .finish()
+    }
+}

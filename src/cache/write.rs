@@ -1,0 +1,384 @@
+//! Writing: inserting, removing, invalidating, and changing the bounds.
+
+use super::{Cache, EntryOptions};
+use crate::budget::{Cost, Credit};
+use crate::hash::KeyHash;
+use crate::listener::Cause;
+use crate::policy::Need;
+use crate::shard::{Shard, Visit};
+use crate::slab::Node;
+use equivalent::Equivalent;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+/// How many entries are evicted under one lock when a bound is lowered: enough
+/// to be quick, few enough that others need not wait long.
+const SHRINK_BATCH: usize = 256;
+
+/// Writing.
+impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
+    /// Stores `value` under `key`. An older value leaves as
+    /// [`Cause::Replaced`]; if the cache is full, others leave as
+    /// [`Cause::Size`], and a policy with admission may let the new one leave
+    /// soon. A value that is heavier than the whole cache is not stored:
+    /// [`Cause::Rejected`], counted in [`Stats::rejected`](crate::Stats::rejected).
+    ///
+    /// # Cost
+    /// O(1), amortised. Hashing, weighing and allocation come before the lock,
+    /// listeners and `Drop` after it. Waits for a computation of the same key
+    /// ([`Entry::and_compute`](crate::Entry::and_compute)).
+    ///
+    /// # Panics
+    /// If it is called from within a computation of this very key, or of one
+    /// that waits for it: it would wait for itself.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// assert_eq!(cache.get("pear"), Some(3));
+    /// ```
+    pub fn insert(&self, key: K, value: V) {
+        self.insert_with(key, value, EntryOptions::default());
+    }
+
+    /// Stores `value` under `key` with settings of its own. Otherwise like
+    /// [`insert`](Cache::insert).
+    ///
+    /// # Panics
+    /// As [`insert`](Cache::insert).
+    ///
+    /// ```
+    /// use larder::EntryOptions;
+    ///
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert_with("ann", 34, EntryOptions::new().tag("staff"));
+    /// ```
+    pub fn insert_with(&self, key: K, value: V, options: EntryOptions) {
+        let hash = self.hash(&key);
+        let cost = Cost::of(options.weight.unwrap_or_else(|| self.weigh(&key, &value)));
+        let tags = self.inner.tags.set_of(&options.tags);
+        let mut node = Some(Arc::new(Node { key, value, tags }));
+        let mut credit = Credit::new(&self.inner.hub.budget);
+        while let Some(unstored) = &node {
+            let mut visit = self.visit_in_turn(hash, &unstored.key);
+            let place = visit.place(hash, &unstored.key);
+            let stored = visit.store(hash, place, cost, &mut credit, |_| {
+                node.take().expect("the loop ends once the entry is stored")
+            });
+            drop(visit);
+            match stored {
+                Ok(()) => return,
+                Err(need) => self.borrow(need, cost, &mut credit),
+            }
+        }
+    }
+
+    pub(super) fn weigh(&self, key: &K, value: &V) -> u32 {
+        self.inner.weigher.as_ref().map_or(1, |weigh| weigh(key, value))
+    }
+
+    /// Visits the shard of `key` as soon as nobody computes a value for it.
+    pub(super) fn visit_in_turn<Q>(&self, hash: KeyHash, key: &Q) -> Visit<'_, K, V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        loop {
+            let visit = self.shard(hash).visit(&self.inner.hub);
+            let Some(turn) = visit.turn(hash, key) else { return visit };
+            drop(visit);
+            assert!(
+                turn.wait().is_ok(),
+                "a computation wrote the key that it computes, or one whose computation waits \
+                 for it: this would never end; return `Compute::Replace` or `Compute::Remove` \
+                 instead, or use `try_and_compute`",
+            );
+        }
+    }
+
+    /// Takes room from the shard that holds most, for one that has less than
+    /// its share.
+    pub(super) fn borrow(&self, need: Need, wanted: Cost, credit: &mut Credit<'_>) {
+        let size = |shard: &&Shard<K, V>| match need {
+            Need::Entry => shard.size().entries,
+            Need::Weight => shard.size().weight,
+        };
+        let richest = self.inner.shards.iter().max_by_key(size);
+        let has_lent =
+            richest.is_some_and(|shard| shard.visit(&self.inner.hub).lend(need, wanted, credit));
+        if !has_lent {
+            // All of it is in the hands of other writers, who are about to
+            // store what they have paid for.
+            thread::yield_now();
+        }
+    }
+
+    /// Removes `key` and returns its value. It leaves as [`Cause::Explicit`].
+    ///
+    /// # Cost
+    /// O(1). The value is cloned only if someone else still looks at it.
+    /// Waits for a computation of the same key.
+    ///
+    /// # Panics
+    /// As [`insert`](Cache::insert).
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// assert_eq!(cache.remove("pear"), Some(3));
+    /// assert_eq!(cache.remove("pear"), None);
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        let hash = self.hash(key);
+        let mut visit = self.visit_in_turn(hash, key);
+        let slot = visit.find(hash, key)?;
+        let node = visit.remove(slot, Cause::Explicit);
+        drop(visit);
+        Some(match Arc::try_unwrap(node) {
+            Ok(node) => node.value,
+            Err(shared) => shared.value.clone(),
+        })
+    }
+
+    /// Makes every value of `key` that was written before this call invisible.
+    /// A computation of the key that is under way will not be stored. It
+    /// leaves as [`Cause::Invalidated`].
+    ///
+    /// # Cost
+    /// O(1). Waits for no computation.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// cache.invalidate("pear");
+    /// assert_eq!(cache.get("pear"), None);
+    /// ```
+    pub fn invalidate<Q>(&self, key: &Q)
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let mut visit = self.shard(hash).visit(&self.inner.hub);
+        let found = visit.find(hash, key);
+        visit.claims().discard(hash.fragment(), key);
+        if let Some(slot) = found {
+            visit.remove(slot, Cause::Invalidated);
+        }
+    }
+
+    /// Invalidates every entry for which `is_stale` holds, of those that were
+    /// written before this call. `is_stale` runs without a lock.
+    ///
+    /// # Cost
+    /// O(entries).
+    ///
+    /// # Panics
+    /// If `is_stale` does; what it has chosen before is gone then, the rest is
+    /// untouched.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.extend([("pear", 3), ("plum", 40)]);
+    /// cache.invalidate_if(|_, stock| *stock < 10);
+    /// assert_eq!((cache.get("pear"), cache.get("plum")), (None, Some(40)));
+    /// ```
+    pub fn invalidate_if(&self, mut is_stale: impl FnMut(&K, &V) -> bool) {
+        let hub = &self.inner.hub;
+        for shard in &self.inner.shards {
+            let mut from = 0;
+            while let Some((node, next)) = shard.entry_from(hub, from) {
+                from = next;
+                if is_stale(&node.key, &node.value) {
+                    self.invalidate_node(shard, &node);
+                }
+            }
+        }
+    }
+
+    fn invalidate_node(&self, shard: &Shard<K, V>, node: &Arc<Node<K, V>>) {
+        let hash = self.hash(&node.key);
+        let mut visit = shard.visit(&self.inner.hub);
+        visit.claims().discard(hash.fragment(), &node.key);
+        if let Some(slot) = visit.slot_of(hash, node) {
+            visit.remove(slot, Cause::Invalidated);
+        }
+    }
+
+    /// Makes every value that was written before this call invisible, at once.
+    ///
+    /// # Cost
+    /// O(1), whatever the cache holds. The values are dropped, and their
+    /// listeners called, when their shard next does anything, or by
+    /// [`run_maintenance`](Cache::run_maintenance).
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// cache.invalidate_all();
+    /// assert_eq!(cache.get("pear"), None);
+    /// ```
+    pub fn invalidate_all(&self) {
+        self.inner.hub.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Makes every value that was written with `tag` before this call
+    /// invisible, at once.
+    ///
+    /// # Cost
+    /// O(shards), whatever the number of entries. They are dropped as after
+    /// [`invalidate_all`](Cache::invalidate_all).
+    ///
+    /// ```
+    /// use larder::EntryOptions;
+    ///
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert_with("ann", 34, EntryOptions::new().tag("staff"));
+    /// cache.insert("bob", 27);
+    /// cache.invalidate_tag("staff");
+    /// assert_eq!((cache.get("ann"), cache.get("bob")), (None, Some(27)));
+    /// ```
+    pub fn invalidate_tag(&self, tag: &str) {
+        if let Some(doomed) = self.inner.tags.invalidate(tag) {
+            for home in doomed.homes {
+                self.inner.shards[home].doom(Arc::clone(&doomed.tag));
+            }
+        }
+    }
+
+    /// Removes every entry, and has dropped every value when it returns, save
+    /// those that someone is just looking at. They leave as
+    /// [`Cause::Invalidated`].
+    ///
+    /// # Cost
+    /// O(entries). [`invalidate_all`](Cache::invalidate_all) is O(1).
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// cache.clear();
+    /// assert!(cache.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        for shard in &self.inner.shards {
+            let mut visit = shard.visit(&self.inner.hub);
+            visit.claims().discard_all();
+            visit.take_all(Cause::Invalidated);
+        }
+    }
+
+    /// Changes the bound on entries. When it returns, the cache holds no more
+    /// than that; what had to leave left as [`Cause::Size`].
+    ///
+    /// # Cost
+    /// O(shards), and O(1) for each entry that leaves.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.extend([("pear", 3), ("plum", 40)]);
+    /// cache.set_capacity(1);
+    /// assert_eq!((cache.capacity(), cache.len()), (1, 1));
+    /// ```
+    pub fn set_capacity(&self, entries: usize) {
+        self.inner.hub.budget.set_entries_max(entries as u64);
+        self.fit_bounds();
+    }
+
+    /// Changes the bound on weight; see [`set_capacity`](Cache::set_capacity).
+    ///
+    /// ```
+    /// use larder::EntryOptions;
+    ///
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert_with("pear", 3, EntryOptions::new().weight(7));
+    /// cache.set_weight_capacity(5);
+    /// assert!(cache.is_empty());
+    /// ```
+    pub fn set_weight_capacity(&self, weight: u64) {
+        self.inner.hub.budget.set_weight_max(weight);
+        self.fit_bounds();
+    }
+
+    fn fit_bounds(&self) {
+        let hub = &self.inner.hub;
+        for shard in &self.inner.shards {
+            shard.visit(hub).resize();
+        }
+        while let Some(need) = hub.budget.excess() {
+            let size = |shard: &&Shard<K, V>| match need {
+                Need::Entry => shard.size().entries,
+                Need::Weight => shard.size().weight,
+            };
+            let richest = self.inner.shards.iter().max_by_key(size);
+            // Nothing to evict: other writers hold the excess in their hands,
+            // and will see the new bound.
+            if !richest.is_some_and(|shard| shard.visit(hub).shrink(SHRINK_BATCH)) {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Frees what was invalidated but has not been freed yet. Nothing depends
+    /// on it being called: every use of a shard does the same for that shard.
+    ///
+    /// # Cost
+    /// O(shards), and O(1) for each entry that is freed.
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// cache.invalidate_all();
+    /// cache.run_maintenance(); // drops 3
+    /// ```
+    pub fn run_maintenance(&self) {
+        for shard in &self.inner.shards {
+            drop(shard.visit(&self.inner.hub));
+        }
+    }
+}
+
+/// Inserts every pair, in order.
+impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
+    /// Inserts every pair of `pairs`, one after the other. Unlike
+    /// [`Extend::extend`], it needs only a shared reference.
+    ///
+    /// # Panics
+    /// As [`insert`](Cache::insert).
+    ///
+    /// ```
+    /// let cache = larder::Cache::new(100);
+    /// cache.extend([("pear", 3), ("plum", 40)]);
+    /// assert_eq!(cache.len(), 2);
+    /// ```
+    pub fn extend(&self, pairs: impl IntoIterator<Item = (K, V)>) {
+        for (key, value) in pairs {
+            self.insert(key, value);
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for Cache<K, V, S> {
+    fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, pairs: T) {
+        Cache::extend(self, pairs);
+    }
+}
+
+/// A cache with room for just these pairs: its capacity is their number, so
+/// none of them is evicted.
+///
+/// ```
+/// let cache: larder::Cache<&str, u32> = [("pear", 3), ("plum", 40)].into_iter().collect();
+/// assert_eq!((cache.len(), cache.capacity()), (2, 2));
+/// ```
+impl<K: Hash + Eq, V> FromIterator<(K, V)> for Cache<K, V> {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(pairs: T) -> Self {
+        let pairs: Vec<(K, V)> = pairs.into_iter().collect();
+        let cache = Cache::new(pairs.len());
+        cache.extend(pairs);
+        cache
+    }
+}

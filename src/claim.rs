@@ -1,0 +1,180 @@
+//! One computation at a time for a key.
+//!
+//! A thread that computes a key's value claims the key in its shard and then
+//! runs the user's closure without any lock. Writers of the same key wait for
+//! the claim to end; readers, and other keys, do not notice.
+//!
+//! ```text
+//!   claim ──► closure runs ──► finish: store, remove or keep ──► over
+//!                 │                                               ▲
+//!                 ├─ invalidated: the result is discarded ────────┤
+//!                 └─ panics: nothing changes ─────────────────────┘
+//! ```
+//!
+//! A thread that would have to wait for itself, directly or through others
+//! that wait in turn, is told so instead of hanging.
+
+use equivalent::Equivalent;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ThreadId};
+
+/// The wait would never end: the thread waits, in the end, for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Recursion;
+
+/// A running computation, as others see it.
+pub(crate) struct Turn {
+    owner: ThreadId,
+    is_discarded: AtomicBool,
+    is_over: Mutex<bool>,
+    over: Condvar,
+}
+
+/// Which thread waits for which turn, in the whole process: a circle may lead
+/// through several caches. Only threads that have to wait come here.
+static WAITING: Mutex<Vec<(ThreadId, Arc<Turn>)>> = Mutex::new(Vec::new());
+
+impl Turn {
+    fn new() -> Self {
+        Turn {
+            owner: thread::current().id(),
+            is_discarded: AtomicBool::new(false),
+            is_over: Mutex::new(false),
+            over: Condvar::new(),
+        }
+    }
+
+    /// Set and read under the shard's lock.
+    pub(crate) fn is_discarded(&self) -> bool {
+        self.is_discarded.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the computation has ended.
+    pub(crate) fn wait(self: &Arc<Self>) -> Result<(), Recursion> {
+        let me = thread::current().id();
+        {
+            let mut waiting = WAITING.lock();
+            if leads_to(me, self, &waiting) {
+                return Err(Recursion);
+            }
+            waiting.push((me, Arc::clone(self)));
+        }
+        let mut is_over = self.is_over.lock();
+        while !*is_over {
+            self.over.wait(&mut is_over);
+        }
+        drop(is_over);
+        WAITING.lock().retain(|(thread, _)| *thread != me);
+        Ok(())
+    }
+
+    pub(crate) fn end(&self) {
+        *self.is_over.lock() = true;
+        self.over.notify_all();
+    }
+}
+
+/// Whether `turn` ends only after something that `me` has to do first.
+fn leads_to(me: ThreadId, turn: &Arc<Turn>, waiting: &[(ThreadId, Arc<Turn>)]) -> bool {
+    let mut owner = turn.owner;
+    // A circle that does not contain `me` would have been refused before.
+    loop {
+        if owner == me {
+            return true;
+        }
+        match waiting.iter().find(|(thread, _)| *thread == owner) {
+            Some((_, next)) => owner = next.owner,
+            None => return false,
+        }
+    }
+}
+
+struct Claim<K> {
+    hash: u32,
+    key: Arc<K>,
+    turn: Arc<Turn>,
+}
+
+/// The claimed keys of one shard: as many as threads compute in it.
+pub(crate) struct Claims<K>(Vec<Claim<K>>);
+
+impl<K> Default for Claims<K> {
+    fn default() -> Self {
+        Claims(Vec::new())
+    }
+}
+
+impl<K> Claims<K> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn find<Q: Equivalent<K> + ?Sized>(&self, hash: u32, key: &Q) -> Option<&Arc<Turn>> {
+        let is_it = |claim: &&Claim<K>| claim.hash == hash && key.equivalent(&claim.key);
+        self.0.iter().find(is_it).map(|claim| &claim.turn)
+    }
+
+    pub(crate) fn add(&mut self, hash: u32, key: Arc<K>) -> Arc<Turn> {
+        let turn = Arc::new(Turn::new());
+        self.0.push(Claim { hash, key, turn: Arc::clone(&turn) });
+        turn
+    }
+
+    /// Ends the claim; the key comes back to whoever made it.
+    pub(crate) fn remove(&mut self, turn: &Arc<Turn>) -> Option<Arc<K>> {
+        let at = self.0.iter().position(|claim| Arc::ptr_eq(&claim.turn, turn))?;
+        Some(self.0.swap_remove(at).key)
+    }
+
+    /// What is being computed for the key shall not be stored.
+    pub(crate) fn discard<Q: Equivalent<K> + ?Sized>(&self, hash: u32, key: &Q) {
+        if let Some(turn) = self.find(hash, key) {
+            turn.is_discarded.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn discard_all(&self) {
+        for claim in &self.0 {
+            claim.turn.is_discarded.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_told_that_it_would_wait_for_itself() {
+        let turn = Arc::new(Turn::new());
+        assert_eq!(turn.wait(), Err(Recursion));
+    }
+
+    #[test]
+    fn a_circle_through_another_thread_is_refused_and_the_other_goes_on() {
+        let mine = Arc::new(Turn::new());
+        let (tell, told) = std::sync::mpsc::channel();
+        let other = thread::spawn({
+            let mine = Arc::clone(&mine);
+            move || {
+                let theirs = Arc::new(Turn::new());
+                tell.send(Arc::clone(&theirs)).unwrap();
+                let waited = mine.wait();
+                theirs.end();
+                waited
+            }
+        });
+        let theirs = told.recv().unwrap();
+        // Whether or not the other thread waits already: one of both is told,
+        // and here the other one cannot be, because it came first.
+        while !WAITING.lock().iter().any(|(id, _)| *id == other.thread().id()) {
+            thread::yield_now();
+        }
+        assert_eq!(theirs.wait(), Err(Recursion));
+        mine.end();
+        assert_eq!(other.join().unwrap(), Ok(()));
+        assert_eq!(theirs.wait(), Ok(()), "it is over: nobody has to wait");
+    }
+}

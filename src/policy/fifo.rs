@@ -1,0 +1,44 @@
+//! First in, first out.
+
+use super::{Need, Notes, Policy};
+use crate::slot::links::{Links, List};
+use crate::slot::{Residents, Slot};
+
+#[derive(Default)]
+pub(super) struct Fifo {
+    links: Links,
+    queue: List,
+}
+
+impl Policy for Fifo {
+    fn notes(&self) -> Notes {
+        Notes::Nothing
+    }
+
+    fn on_insert(&mut self, slot: Slot, _all: &dyn Residents) {
+        self.queue.push_hottest(&mut self.links, slot);
+    }
+
+    fn on_remove(&mut self, slot: Slot, _all: &dyn Residents) {
+        self.queue.remove(&mut self.links, slot);
+    }
+
+    fn on_reweigh(&mut self, _slot: Slot, was: u32, _all: &dyn Residents) {
+        if was == 0 {
+            self.queue.weight_gained();
+        }
+    }
+
+    fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
+        let victim = match need {
+            Need::Entry => self.queue.coldest()?,
+            Need::Weight => self.queue.coldest_weighty(&self.links, |s| all.weight(s) > 0)?,
+        };
+        self.queue.remove(&mut self.links, victim);
+        Some(victim)
+    }
+
+    fn coldest_first(&self, _all: &dyn Residents) -> Vec<Slot> {
+        self.queue.iter(&self.links).collect()
+    }
+}

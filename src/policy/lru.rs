@@ -1,0 +1,48 @@
+//! The least recently used leaves.
+
+use super::{Need, Notes, Policy};
+use crate::slot::links::{Links, List};
+use crate::slot::{Residents, Slot};
+
+#[derive(Default)]
+pub(super) struct Lru {
+    links: Links,
+    by_use: List,
+}
+
+impl Policy for Lru {
+    fn notes(&self) -> Notes {
+        Notes::Order
+    }
+
+    fn on_hit(&mut self, slot: Slot) {
+        self.by_use.move_hottest(&mut self.links, slot);
+    }
+
+    fn on_insert(&mut self, slot: Slot, _all: &dyn Residents) {
+        self.by_use.push_hottest(&mut self.links, slot);
+    }
+
+    fn on_remove(&mut self, slot: Slot, _all: &dyn Residents) {
+        self.by_use.remove(&mut self.links, slot);
+    }
+
+    fn on_reweigh(&mut self, _slot: Slot, was: u32, _all: &dyn Residents) {
+        if was == 0 {
+            self.by_use.weight_gained();
+        }
+    }
+
+    fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
+        let victim = match need {
+            Need::Entry => self.by_use.coldest()?,
+            Need::Weight => self.by_use.coldest_weighty(&self.links, |s| all.weight(s) > 0)?,
+        };
+        self.by_use.remove(&mut self.links, victim);
+        Some(victim)
+    }
+
+    fn coldest_first(&self, _all: &dyn Residents) -> Vec<Slot> {
+        self.by_use.iter(&self.links).collect()
+    }
+}

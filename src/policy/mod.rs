@@ -1,0 +1,264 @@
+//! Which entry leaves a full shard.
+//!
+//! A policy sees slots, hashes and weights, never keys or values: it is not
+//! generic, it is compiled once, and a trace can drive it with no cache around
+//! it. A new one is a file beside this one, a variant of [`Eviction`] and a
+//! line in [`Eviction::policy`]; the tests at the end of this file then check
+//! it with the others.
+
+mod fifo;
+mod lfu;
+mod lru;
+mod s3_fifo;
+mod sieve;
+mod tiny_lfu;
+
+use crate::slot::{Residents, Slot};
+use std::fmt;
+use std::str::FromStr;
+
+/// What readers note down for a policy, without taking a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Notes {
+    /// Hits do not matter.
+    Nothing,
+    /// How often, up to a few: kept with the entry, read by a clock's hand.
+    Count,
+    /// Each hit in order: handed to [`Policy::on_hit`] later, under the lock.
+    Order,
+}
+
+/// What the cache is short of when it asks for a victim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// Room for one more entry: anyone may leave.
+    Entry,
+    /// Weight: an entry of weight 0 would not help, and stays.
+    Weight,
+}
+
+/// Chooses which entry leaves a full shard. Every method runs under the
+/// shard's exclusive lock.
+///
+/// Refusing a newcomer needs no method of its own: give it up when asked next.
+pub(crate) trait Policy: Send + Sync {
+    fn notes(&self) -> Notes;
+
+    /// A use of `slot`: a hit that was noted in order, or a new value.
+    fn on_hit(&mut self, _slot: Slot) {}
+
+    fn on_insert(&mut self, slot: Slot, all: &dyn Residents);
+
+    /// `slot` leaves for another reason than this policy's choice.
+    fn on_remove(&mut self, slot: Slot, all: &dyn Residents);
+
+    /// `slot` weighed `was` until now, and keeps its place.
+    fn on_reweigh(&mut self, _slot: Slot, _was: u32, _all: &dyn Residents) {}
+
+    /// The shard's share of the cache's capacity in entries is now this.
+    fn on_resize(&mut self, _entries_max: u64) {}
+
+    /// Gives up one resident; `None` only when none can help with `need`.
+    fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot>;
+
+    /// Every resident once, from the one that would leave first to the one
+    /// that would stay longest, as far as the policy can tell.
+    fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot>;
+
+    /// Checks what the policy keeps besides the order of its entries.
+    fn validate(&self, _all: &dyn Residents) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// How a full cache chooses the entry that leaves.
+///
+/// ```
+/// use larder::{Cache, Eviction};
+///
+/// let cache: Cache<u64, u64> =
+///     Cache::builder().capacity(2).eviction(Eviction::Lru).build()?;
+/// cache.insert(1, 10);
+/// cache.insert(2, 20);
+/// cache.get(&1);
+/// cache.insert(3, 30);
+/// assert_eq!(cache.get(&2), None, "2 was used least recently");
+/// # Ok::<(), larder::BuildError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Eviction {
+    /// First in, first out. A new value for a key leaves it in its place.
+    ///
+    /// Exact with one shard.
+    Fifo,
+    /// The least recently used leaves. Reads and new values are uses.
+    ///
+    /// Exact from one thread with one shard. Readers note their hits in a
+    /// short log; when many threads fill it at once, some hits go unnoticed.
+    Lru,
+    /// The least frequently used leaves; among equals, the least recently
+    /// used of them. An entry comes in with a count of 1; every hit and every
+    /// new value adds 1.
+    ///
+    /// Exact from one thread with one shard, with the same log as
+    /// [`Lru`](Eviction::Lru). [`Eviction::lfu`] is the usual form.
+    Lfu {
+        /// All counts halve, rounded down, after every `ageing` × capacity
+        /// uses (hits, new values and new entries; in a cache bounded by
+        /// weight alone, the capacity is the number of entries it holds just
+        /// then). `None`: never, and what was hot once may stay for ever.
+        ageing: Option<u32>,
+    },
+    /// SIEVE: a queue with a hand that moves from old to new and pardons what
+    /// was read since it last passed. Little to do on a hit, and better than
+    /// LRU on web traffic; scans pass through it.
+    ///
+    /// Zhang et al., "SIEVE is simpler than LRU" (NSDI '24).
+    Sieve,
+    /// S3-FIFO: newcomers prove themselves in a small queue before they enter
+    /// the main one; those that left the small one lately need no second
+    /// proof. Good on databases and block storage.
+    ///
+    /// Yang et al., "FIFO queues are all you need for cache eviction"
+    /// (SOSP '23).
+    S3Fifo,
+    /// W-TinyLFU on clocks: a small window takes every newcomer, and lets it
+    /// into the main part only if it was seen more often, lately, than the
+    /// entry that would make way. The default.
+    ///
+    /// Einziger, Friedman and Manes, "TinyLFU: a highly efficient cache
+    /// admission policy" (ACM Transactions on Storage, 2017).
+    #[default]
+    TinyLfu,
+}
+
+impl Eviction {
+    /// One of each, LFU in its usual form.
+    ///
+    /// ```
+    /// use larder::Eviction;
+    ///
+    /// assert!(Eviction::ALL.contains(&Eviction::default()));
+    /// ```
+    pub const ALL: &'static [Eviction] = &[
+        Eviction::Fifo,
+        Eviction::Lru,
+        Eviction::lfu(),
+        Eviction::Sieve,
+        Eviction::S3Fifo,
+        Eviction::TinyLfu,
+    ];
+
+    /// LFU whose counts halve after every 10 × capacity uses.
+    ///
+    /// ```
+    /// use larder::Eviction;
+    ///
+    /// assert_eq!(Eviction::lfu(), Eviction::Lfu { ageing: Some(10) });
+    /// ```
+    pub const fn lfu() -> Self {
+        Eviction::Lfu { ageing: Some(10) }
+    }
+
+    pub(crate) fn policy(self) -> Box<dyn Policy> {
+        match self {
+            Eviction::Fifo => Box::new(fifo::Fifo::default()),
+            Eviction::Lru => Box::new(lru::Lru::default()),
+            Eviction::Lfu { ageing } => Box::new(lfu::Lfu::new(ageing)),
+            Eviction::Sieve => Box::new(sieve::Sieve::default()),
+            Eviction::S3Fifo => Box::new(s3_fifo::S3Fifo::default()),
+            Eviction::TinyLfu => Box::new(tiny_lfu::TinyLfu::default()),
+        }
+    }
+}
+
+/// `fifo`, `lru`, `lfu`, `lfu-no-ageing`, `lfu-ageing-5`, `sieve`, `s3-fifo`
+/// or `tiny-lfu`.
+impl fmt::Display for Eviction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Eviction::Fifo => f.write_str("fifo"),
+            Eviction::Lru => f.write_str("lru"),
+            lfu if lfu == Eviction::lfu() => f.write_str("lfu"),
+            Eviction::Lfu { ageing: None } => f.write_str("lfu-no-ageing"),
+            Eviction::Lfu { ageing: Some(times) } => write!(f, "lfu-ageing-{times}"),
+            Eviction::Sieve => f.write_str("sieve"),
+            Eviction::S3Fifo => f.write_str("s3-fifo"),
+            Eviction::TinyLfu => f.write_str("tiny-lfu"),
+        }
+    }
+}
+
+/// The inverse of `Display`.
+///
+/// ```
+/// use larder::Eviction;
+///
+/// assert_eq!("s3-fifo".parse(), Ok(Eviction::S3Fifo));
+/// let error = "mru".parse::<Eviction>().unwrap_err();
+/// assert!(error.to_string().contains("`mru`"));
+/// ```
+impl FromStr for Eviction {
+    type Err = ParseEvictionError;
+
+    fn from_str(name: &str) -> Result<Self, ParseEvictionError> {
+        if let Some(policy) = Eviction::ALL.iter().find(|policy| policy.to_string() == name) {
+            return Ok(*policy);
+        }
+        if name == "lfu-no-ageing" {
+            return Ok(Eviction::Lfu { ageing: None });
+        }
+        name.strip_prefix("lfu-ageing-")
+            .and_then(|times| times.parse().ok())
+            .map(|times| Eviction::Lfu { ageing: Some(times) })
+            .ok_or_else(|| ParseEvictionError { given: name.to_owned() })
+    }
+}
+
+/// A name that stands for no [`Eviction`].
+///
+/// ```
+/// let error = "mru".parse::<larder::Eviction>().unwrap_err();
+/// assert_eq!(error.given(), "mru");
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ParseEvictionError {
+    given: String,
+}
+
+impl ParseEvictionError {
+    /// The name that was not understood.
+    ///
+    /// ```
+    /// let error = "lfo".parse::<larder::Eviction>().unwrap_err();
+    /// assert_eq!(error.given(), "lfo");
+    /// ```
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+}
+
+impl fmt::Display for ParseEvictionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no eviction policy is called `{}`; there are ", self.given)?;
+        for policy in Eviction::ALL {
+            write!(f, "{policy}, ")?;
+        }
+        f.write_str("lfu-no-ageing and lfu-ageing-N")
+    }
+}
+
+impl std::error::Error for ParseEvictionError {}
+
+/// The coldest first among entries of which only the noted hits tell them
+/// apart; equals stay in the order they are given in.
+fn by_hits(slots: impl Iterator<Item = Slot>, all: &dyn Residents) -> Vec<Slot> {
+    let mut slots: Vec<Slot> = slots.collect();
+    slots.sort_by_key(|slot| all.hits(*slot));
+    slots
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! S3-FIFO (Yang et al., SOSP '23): three queues and no hit path.
+//!
+//! ```text
+//!                    read twice
+//!   newcomer ─► small (10 %) ─────────► main (90 %) ─► out
+//!                  │                     ▲  ▲     │ read: once more round
+//!                  │ else                │  └─────┘
+//!                  ▼                     │
+//!                 out, as a ghost ───────┘ comes back in time
+//! ```
+
+use super::{Need, Notes, Policy, by_hits};
+use crate::slot::ghosts::Ghosts;
+use crate::slot::lanes::Lanes;
+use crate::slot::{HITS_MAX, Residents, Slot};
+
+const SMALL: usize = 0;
+const MAIN: usize = 1;
+
+/// The small queue's share of the weight is one tenth (section 4.2).
+const SMALL_SHARE: u64 = 10;
+
+/// Hits in the small queue that are proof enough ("accessed more than once").
+const PROOF: u8 = 2;
+
+#[derive(Default)]
+pub(super) struct S3Fifo {
+    lanes: Lanes<2>,
+    ghosts: Ghosts,
+}
+
+impl S3Fifo {
+    /// Looks at the oldest entry of the small queue: it leaves, and is
+    /// remembered, or it moves on.
+    fn pass_small(&mut self, slot: Slot, stays: bool, all: &dyn Residents) -> Option<Slot> {
+        if stays || all.hits(slot) >= PROOF {
+            all.set_hits(slot, 0);
+            self.lanes.move_to(MAIN, slot, all);
+            return None;
+        }
+        self.ghosts.remember(all.hash(slot), self.lanes.len(MAIN).max(1));
+        Some(slot)
+    }
+
+    /// Looks at the oldest entry of the main queue: it leaves, or goes round
+    /// again for one of its hits.
+    fn pass_main(&mut self, slot: Slot, stays: bool, all: &dyn Residents) -> Option<Slot> {
+        let hits = all.hits(slot);
+        if hits == 0 && !stays {
+            return Some(slot);
+        }
+        all.set_hits(slot, hits.saturating_sub(1));
+        self.lanes.move_to(MAIN, slot, all);
+        None
+    }
+
+    fn small_is_due(&self) -> bool {
+        let is_over = self.lanes.weight(SMALL) * SMALL_SHARE >= self.lanes.total_weight();
+        self.lanes.len(MAIN) == 0 || (is_over && self.lanes.len(SMALL) > 0)
+    }
+}
+
+impl Policy for S3Fifo {
+    fn notes(&self) -> Notes {
+        Notes::Count
+    }
+
+    fn on_insert(&mut self, slot: Slot, all: &dyn Residents) {
+        let is_back = self.ghosts.take(all.hash(slot), self.lanes.len(MAIN).max(1));
+        self.lanes.push(if is_back { MAIN } else { SMALL }, slot, all);
+    }
+
+    fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
+        self.lanes.remove(slot, all);
+    }
+
+    fn on_reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
+        self.lanes.reweigh(slot, was, all);
+    }
+
+    fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
+        if need == Need::Weight && self.lanes.total_weight() == 0 {
+            return None;
+        }
+        // Readers may add hits while we look. Who has been round as often as
+        // hits can pardon has had its chance.
+        let mut looks = self.lanes.total_len() * (usize::from(HITS_MAX) + 2);
+        loop {
+            let lane = if self.small_is_due() { SMALL } else { MAIN };
+            let slot = self.lanes.coldest(lane)?;
+            let stays = need == Need::Weight && all.weight(slot) == 0;
+            if looks == 0 {
+                all.set_hits(slot, 0);
+            }
+            looks = looks.saturating_sub(1);
+            let leaves = match lane {
+                SMALL => self.pass_small(slot, stays, all),
+                _ => self.pass_main(slot, stays, all),
+            };
+            if let Some(victim) = leaves {
+                self.lanes.remove(victim, all);
+                return Some(victim);
+            }
+        }
+    }
+
+    fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
+        by_hits(self.lanes.iter(SMALL).chain(self.lanes.iter(MAIN)), all)
+    }
+
+    fn validate(&self, all: &dyn Residents) -> Result<(), String> {
+        self.lanes.validate(all)
+    }
+}

@@ -1,0 +1,80 @@
+//! SIEVE (Zhang et al., NSDI '24): the hand walks from old to new, pardons
+//! each visited entry once, and gives up the first unvisited one.
+//!
+//! ```text
+//!   oldest ── A  B* C  D* ── newest        * read since the hand last passed
+//!                ▲
+//!               hand      B is pardoned (its mark goes), C leaves,
+//!                         and the hand stays where C was: on D.
+//! ```
+
+use super::{Need, Notes, Policy, by_hits};
+use crate::slot::links::{Links, List};
+use crate::slot::{Residents, Slot};
+
+#[derive(Default)]
+pub(super) struct Sieve {
+    links: Links,
+    queue: List,
+    /// Who is looked at next; `None` starts over at the oldest.
+    hand: Option<Slot>,
+}
+
+impl Sieve {
+    fn give_up(&mut self, victim: Slot, all: &dyn Residents) -> Slot {
+        self.hand = Some(victim);
+        self.on_remove(victim, all);
+        victim
+    }
+}
+
+impl Policy for Sieve {
+    fn notes(&self) -> Notes {
+        Notes::Count
+    }
+
+    fn on_insert(&mut self, slot: Slot, _all: &dyn Residents) {
+        self.queue.push_hottest(&mut self.links, slot);
+    }
+
+    fn on_remove(&mut self, slot: Slot, _all: &dyn Residents) {
+        if self.hand == Some(slot) {
+            self.hand = self.links.hotter(slot);
+        }
+        self.queue.remove(&mut self.links, slot);
+    }
+
+    fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
+        let helps = |slot: Slot| need == Need::Entry || all.weight(slot) > 0;
+        let mut at = self.hand.or(self.queue.coldest())?;
+        // One round takes every mark away, so the second finds a victim,
+        // unless readers set new marks as fast as the hand moves.
+        for _ in 0..2 * self.queue.len() {
+            if helps(at) && all.hits(at) == 0 {
+                return Some(self.give_up(at, all));
+            }
+            if helps(at) {
+                all.set_hits(at, 0);
+            }
+            at = self.links.hotter(at).or(self.queue.coldest())?;
+        }
+        let anyone = self.queue.iter(&self.links).find(|slot| helps(*slot))?;
+        Some(self.give_up(anyone, all))
+    }
+
+    fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
+        let hand = self.hand.or(self.queue.coldest());
+        let ahead = std::iter::successors(hand, |slot| self.links.hotter(*slot));
+        let behind = self.queue.iter(&self.links).take_while(|slot| Some(*slot) != hand);
+        by_hits(ahead.chain(behind), all)
+    }
+
+    fn validate(&self, _all: &dyn Residents) -> Result<(), String> {
+        match self.hand {
+            Some(hand) if !self.queue.iter(&self.links).any(|slot| slot == hand) => {
+                Err(format!("sieve: the hand is on {hand:?}, which is not in the queue"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

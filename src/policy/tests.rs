@@ -1,0 +1,228 @@
+//! What every policy promises, checked for all of them.
+
+use super::*;
+use crate::slot::HITS_MAX;
+use proptest::prelude::*;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+/// Residents without a cache: what a policy may see, and nothing else.
+#[derive(Default)]
+struct Book {
+    weights: Vec<u32>,
+    hits: Vec<Cell<u8>>,
+}
+
+impl Residents for Book {
+    fn hash(&self, slot: Slot) -> u32 {
+        slot.raw().wrapping_mul(0x9E37_79B9)
+    }
+
+    fn weight(&self, slot: Slot) -> u32 {
+        self.weights[slot.index()]
+    }
+
+    fn hits(&self, slot: Slot) -> u8 {
+        self.hits[slot.index()].get()
+    }
+
+    fn set_hits(&self, slot: Slot, hits: u8) {
+        assert!(hits <= HITS_MAX);
+        self.hits[slot.index()].set(hits);
+    }
+}
+
+/// A policy, what it can see, and a set that knows who ought to be there.
+struct Bench {
+    policy: Box<dyn Policy>,
+    book: Book,
+    residents: BTreeSet<Slot>,
+}
+
+impl Bench {
+    fn new(eviction: Eviction, slots: usize) -> Self {
+        let book = Book { weights: vec![1; slots], hits: vec![Cell::new(0); slots] };
+        let mut policy = eviction.policy();
+        policy.on_resize(slots as u64);
+        Bench { policy, book, residents: BTreeSet::new() }
+    }
+
+    fn insert(&mut self, slot: Slot, weight: u32) {
+        if self.residents.insert(slot) {
+            self.book.weights[slot.index()] = weight;
+            self.book.set_hits(slot, 0);
+            self.policy.on_insert(slot, &self.book);
+        }
+    }
+
+    fn hit(&mut self, slot: Slot) {
+        if !self.residents.contains(&slot) {
+            return;
+        }
+        match self.policy.notes() {
+            Notes::Nothing => {}
+            Notes::Count => self.book.set_hits(slot, (self.book.hits(slot) + 1).min(HITS_MAX)),
+            Notes::Order => self.policy.on_hit(slot),
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        if self.residents.remove(&slot) {
+            self.policy.on_remove(slot, &self.book);
+        }
+    }
+
+    fn reweigh(&mut self, slot: Slot, weight: u32) {
+        if self.residents.contains(&slot) {
+            let was = std::mem::replace(&mut self.book.weights[slot.index()], weight);
+            self.policy.on_reweigh(slot, was, &self.book);
+        }
+    }
+
+    fn evict(&mut self, need: Need) -> Option<Slot> {
+        let helps = |slot: &Slot| need == Need::Entry || self.book.weight(*slot) > 0;
+        let can_help = self.residents.iter().any(helps);
+        let victim = self.policy.evict(need, &self.book);
+        assert_eq!(victim.is_some(), can_help, "a victim exactly when there is one");
+        if let Some(victim) = victim {
+            assert!(self.residents.remove(&victim), "{victim:?} was given up, but is not there");
+            assert!(need == Need::Entry || self.book.weight(victim) > 0, "weight was needed");
+        }
+        victim
+    }
+
+    fn check(&self) {
+        self.policy.validate(&self.book).unwrap();
+        let mut order = self.policy.coldest_first(&self.book);
+        order.sort_unstable();
+        assert!(order.iter().eq(&self.residents), "the order is all residents, each once");
+    }
+}
+
+fn slot(index: usize) -> Slot {
+    Slot::from_index(index)
+}
+
+fn evictions() -> Vec<Eviction> {
+    let unusual = [Eviction::Lfu { ageing: None }, Eviction::Lfu { ageing: Some(1) }];
+    Eviction::ALL.iter().copied().chain(unusual).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_policy_gives_up_residents_only_and_each_exactly_once(
+        ops in prop::collection::vec((0u8..8, 0usize..24, 0u32..3), 0..400)
+    ) {
+        for eviction in evictions() {
+            let mut bench = Bench::new(eviction, 24);
+            for (op, index, weight) in &ops {
+                match op {
+                    0 | 1 => bench.insert(slot(*index), *weight),
+                    2..=4 => bench.hit(slot(*index)),
+                    5 => bench.remove(slot(*index)),
+                    6 => bench.reweigh(slot(*index), *weight),
+                    _ => {
+                        bench.evict(if *weight == 0 { Need::Weight } else { Need::Entry });
+                    }
+                }
+                bench.check();
+            }
+            while bench.evict(Need::Entry).is_some() {
+                bench.check();
+            }
+            prop_assert!(bench.residents.is_empty());
+        }
+    }
+}
+
+#[test]
+fn weightless_entries_stay_however_much_weight_is_needed() {
+    for eviction in evictions() {
+        let mut bench = Bench::new(eviction, 200);
+        for index in 0..200 {
+            bench.insert(slot(index), u32::from(index % 4 == 0));
+        }
+        for _ in 0..50 {
+            assert!(bench.evict(Need::Weight).is_some(), "{eviction}");
+            bench.check();
+        }
+        assert_eq!(bench.evict(Need::Weight), None, "{eviction}");
+        assert_eq!(bench.residents.len(), 150);
+    }
+}
+
+/// The hit ratio of a policy alone, on keys `0..keys`, without a cache.
+fn hit_ratio(eviction: Eviction, capacity: usize, keys: usize, trace: &[usize]) -> f64 {
+    let mut bench = Bench::new(eviction, keys);
+    bench.policy.on_resize(capacity as u64);
+    let mut hits = 0;
+    for key in trace {
+        if bench.residents.contains(&slot(*key)) {
+            bench.hit(slot(*key));
+            hits += 1;
+            continue;
+        }
+        if bench.residents.len() == capacity {
+            bench.evict(Need::Entry);
+        }
+        bench.insert(slot(*key), 1);
+    }
+    f64::from(hits) / trace.len() as f64
+}
+
+#[test]
+fn on_a_loop_just_above_the_capacity_admission_wins_and_recency_loses_all() {
+    let trace: Vec<usize> = (0..100).flat_map(|_| 0..120).collect();
+    assert_eq!(hit_ratio(Eviction::Lru, 100, 120, &trace), 0.0);
+    assert_eq!(hit_ratio(Eviction::Fifo, 100, 120, &trace), 0.0);
+    assert!(hit_ratio(Eviction::TinyLfu, 100, 120, &trace) > 0.6);
+}
+
+#[test]
+fn a_scan_does_not_wash_out_what_is_read_often() {
+    // 20 hot keys between scans over 2000 cold ones, one hot read in two.
+    let trace: Vec<usize> =
+        (0..40_000).map(|i| if i % 2 == 0 { (i / 2) % 20 } else { 20 + (i / 2) % 2000 }).collect();
+    for eviction in [Eviction::S3Fifo, Eviction::TinyLfu, Eviction::Sieve] {
+        assert!(hit_ratio(eviction, 30, 2020, &trace) > 0.45, "{eviction}");
+    }
+}
+
+#[test]
+fn lfu_with_ageing_forgets_what_was_hot_once_and_without_it_does_not() {
+    // 10 keys are read 100 times each; then 10 others, a little at a time.
+    let old = (0..1000).map(|i| i % 10);
+    let new = (0..2000).map(|i| 10 + (i / 3) % 10);
+    let trace: Vec<usize> = old.chain(new).collect();
+    let aged = hit_ratio(Eviction::lfu(), 10, 20, &trace);
+    let unaged = hit_ratio(Eviction::Lfu { ageing: None }, 10, 20, &trace);
+    assert!(aged > unaged + 0.05, "{aged} with ageing, {unaged} without");
+}
+
+#[test]
+fn counts_halve_after_exactly_that_many_uses() {
+    let mut bench = Bench::new(Eviction::Lfu { ageing: Some(2) }, 3);
+    // Six uses make a halving. 0: 4 uses, 1: 1 use, 2: 1 use (the sixth).
+    bench.insert(slot(0), 1);
+    for _ in 0..3 {
+        bench.hit(slot(0));
+    }
+    bench.insert(slot(1), 1);
+    bench.insert(slot(2), 1);
+    // Now 0 counts 2, the others 0. Two hits bring 1 level with 0, and later.
+    bench.hit(slot(1));
+    bench.hit(slot(1));
+    let order: Vec<usize> =
+        bench.policy.coldest_first(&bench.book).into_iter().map(Slot::index).collect();
+    assert_eq!(order, [2, 0, 1]);
+}
+
+#[test]
+fn names_are_understood_and_others_are_answered_with_a_list() {
+    for eviction in evictions() {
+        assert_eq!(eviction.to_string().parse(), Ok(eviction));
+    }
+    let error = "lfu-ageing-x".parse::<Eviction>().unwrap_err().to_string();
+    assert!(error.contains("`lfu-ageing-x`") && error.contains("s3-fifo"), "{error}");
+}

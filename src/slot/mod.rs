@@ -1,0 +1,63 @@
+//! Positions in a shard, and the small structures that are built on them.
+//!
+//! A [`Slot`] says where an entry lives, never what it is: everything in this
+//! room works without keys and values, is compiled once, and can be tested
+//! without a cache around it.
+
+pub(crate) mod ghosts;
+pub(crate) mod hit_log;
+pub(crate) mod lanes;
+pub(crate) mod links;
+pub(crate) mod sketch;
+
+/// The position of an entry in its shard. A position is not a count.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) struct Slot(u32);
+
+impl Slot {
+    /// The raw value that means "no slot" where an `Option` would cost 4 bytes.
+    pub(crate) const NONE: u32 = u32::MAX;
+
+    pub(crate) fn from_index(index: usize) -> Self {
+        let raw = u32::try_from(index).unwrap_or(Self::NONE);
+        assert!(
+            raw != Self::NONE,
+            "a shard holds at most {} entries; build the cache with more shards",
+            Self::NONE,
+        );
+        Slot(raw)
+    }
+
+    pub(crate) fn from_raw(raw: u32) -> Option<Self> {
+        (raw != Self::NONE).then_some(Slot(raw))
+    }
+
+    pub(crate) fn raw(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a policy may see of the entries: hashes, weights and noted hits.
+///
+/// The slab implements it; so does a `Vec` in the policies' own tests.
+pub(crate) trait Residents {
+    /// The 32 bits of the key's hash that the shard keeps.
+    fn hash(&self, slot: Slot) -> u32;
+
+    fn weight(&self, slot: Slot) -> u32;
+
+    /// Hits that readers noted since the count was last set, up to
+    /// [`HITS_MAX`]. Only kept for policies that ask for
+    /// [`Notes::Count`](crate::policy::Notes::Count).
+    fn hits(&self, slot: Slot) -> u8;
+
+    fn set_hits(&self, slot: Slot, hits: u8);
+}
+
+/// Two bits are enough for a clock's hand (S3-FIFO, section 4), and a hot
+/// entry that has reached them is read without any write.
+pub(crate) const HITS_MAX: u8 = 3;
