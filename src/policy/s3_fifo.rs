@@ -38,7 +38,7 @@ impl S3Fifo {
             self.lanes.move_to(MAIN, slot, all);
             return None;
         }
-        self.ghosts.remember(all.hash(slot), self.lanes.len(MAIN).max(1));
+        self.ghosts.remember(all.hash(slot), self.reach());
         Some(slot)
     }
 
@@ -54,6 +54,13 @@ impl S3Fifo {
         None
     }
 
+    /// As many ghosts as entries that the main queue has room for: those it
+    /// holds would be too few while it is still empty.
+    fn reach(&self) -> usize {
+        let total = self.lanes.total_len();
+        (total - total / SMALL_SHARE as usize).max(1)
+    }
+
     fn small_is_due(&self) -> bool {
         let is_over = self.lanes.weight(SMALL) * SMALL_SHARE >= self.lanes.total_weight();
         self.lanes.len(MAIN) == 0 || (is_over && self.lanes.len(SMALL) > 0)
@@ -66,7 +73,7 @@ impl Policy for S3Fifo {
     }
 
     fn on_insert(&mut self, slot: Slot, all: &dyn Residents) {
-        let is_back = self.ghosts.take(all.hash(slot), self.lanes.len(MAIN).max(1));
+        let is_back = self.ghosts.take(all.hash(slot), self.reach());
         self.lanes.push(if is_back { MAIN } else { SMALL }, slot, all);
     }
 

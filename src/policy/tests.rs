@@ -181,11 +181,16 @@ fn on_a_loop_just_above_the_capacity_admission_wins_and_recency_loses_all() {
 
 #[test]
 fn a_scan_does_not_wash_out_what_is_read_often() {
-    // 20 hot keys between scans over 2000 cold ones, one hot read in two.
+    // 20 hot keys, each read once in 40 accesses, and a scan in between.
     let trace: Vec<usize> =
         (0..40_000).map(|i| if i % 2 == 0 { (i / 2) % 20 } else { 20 + (i / 2) % 2000 }).collect();
-    for eviction in [Eviction::S3Fifo, Eviction::TinyLfu, Eviction::Sieve] {
-        assert!(hit_ratio(eviction, 30, 2020, &trace) > 0.45, "{eviction}");
+    assert_eq!(hit_ratio(Eviction::Lru, 30, 2020, &trace), 0.0);
+    for eviction in [Eviction::S3Fifo, Eviction::TinyLfu] {
+        assert!(hit_ratio(eviction, 30, 2020, &trace) > 0.49, "{eviction}");
+    }
+    assert!(hit_ratio(Eviction::Fifo, 40, 2020, &trace) < 0.26);
+    for eviction in [Eviction::Lru, Eviction::lfu(), Eviction::Sieve] {
+        assert!(hit_ratio(eviction, 40, 2020, &trace) > 0.49, "{eviction}");
     }
 }
 
