@@ -3,7 +3,7 @@
 //! ```text
 //!                 seen more often than
 //!                 who would make way?
-//!   newcomer ─► window (1 %) ──┬─ yes ─► probation ─ read ─► protected (80 %)
+//!   newcomer ─► window (10 %) ──┬─ yes ─► probation ─ read ─► protected (80 %)
 //!                              │            ▲  │                │
 //!                              └─ no ─► out │  └─ else ─► out   │ not read
 //!                                           └───────────────────┘
@@ -22,8 +22,12 @@ const WINDOW: usize = 0;
 const PROBATION: usize = 1;
 const PROTECTED: usize = 2;
 
-/// The window takes one hundredth of the weight, and always one entry.
-const WINDOW_SHARE: u64 = 100;
+/// The window takes one tenth of the weight, and always one entry. The paper's
+/// hundredth is right for scans and loops, and costs up to 13 points where what
+/// was used last is used next; a tenth loses 3 points at the most on loops and
+/// has the better mean (41.5 % against 40.6 % over 49 replays of real traces;
+/// one twentieth: 41.2 %, one fifth: 41.3 %).
+const WINDOW_SHARE: u64 = 10;
 
 /// The protected part takes four fifths of what is not window.
 const PROTECTED_NUMERATOR: u64 = 4;
