@@ -1,13 +1,121 @@
-//! A concurrent in-process cache.
+//! A concurrent cache inside your process: bounded exactly by entries, by
+//! weight or by both, with a choice of eviction policies. What was invalidated
+//! is never read again, and every value that leaves can be listened to, in
+//! order.
+//!
+//! # Three examples
+//!
+//! Bounded by entries. A clone of the handle is the same cache:
+//!
+//! ```
+//! use larder::Cache;
+//!
+//! let stock: Cache<String, u32> = Cache::new(10_000);
+//! stock.insert("pear".to_owned(), 3);
+//! let handle = stock.clone();
+//! std::thread::spawn(move || handle.insert("plum".to_owned(), 40)).join().unwrap();
+//! assert_eq!(stock.get("pear"), Some(3));
+//! assert_eq!(stock.get("plum"), Some(40));
+//! assert_eq!(stock.get("fig"), None);
+//! ```
+//!
+//! Bounded by weight, here in bytes, with a listener that hears what leaves:
+//!
+//! ```
+//! use larder::{Cache, Cause, Eviction};
+//! use std::sync::mpsc::channel;
+//!
+//! let (tell, told) = channel();
+//! let pages = Cache::builder()
+//!     .weight_capacity(1000)
+//!     .weigher(|path: &&str, page: &String| (path.len() + page.len()) as u32)
+//!     .eviction(Eviction::Lru)
+//!     .on_removal(move |path, _page, cause| drop(tell.send((*path, cause))))
+//!     .build()?;
+//! pages.insert("/about", "x".repeat(600));
+//! pages.insert("/news", "y".repeat(600));
+//! assert_eq!(told.recv(), Ok(("/about", Cause::Size)));
+//! assert_eq!(pages.weight(), 605);
+//! # Ok::<(), larder::BuildError>(())
+//! ```
+//!
+//! Changing a value in one step that no other writer can come between, and
+//! removing a group of entries by a tag:
+//!
+//! ```
+//! use larder::{Cache, Compute, EntryOptions, Outcome};
+//!
+//! let stock = Cache::new(1000);
+//! stock.insert_with("pear", 3, EntryOptions::new().tag("fruit"));
+//! let sold = stock.entry("pear").and_compute(|left| match left {
+//!     Some(n) if *n > 1 => Compute::Replace(n - 1),
+//!     _ => Compute::Remove,
+//! });
+//! assert_eq!((sold, stock.get("pear")), (Outcome::Replaced, Some(2)));
+//! stock.invalidate_tag("fruit");
+//! assert_eq!(stock.get("pear"), None);
+//! ```
+//!
+//! # How it behaves
+//!
+//! * **Bounds** are exact: a [`capacity`](Builder::capacity) of 1000 means
+//!   1000. Room is paid for before an entry becomes visible, so the cache does
+//!   not exceed its bounds for a moment either. Shards lend each other room: an
+//!   entry is refused only if it is heavier than the whole
+//!   [`weight_capacity`](Builder::weight_capacity).
+//! * **Eviction** follows the [`Eviction`] policy of the cache. FIFO, LRU and
+//!   LFU choose the textbook victim when used from one thread with one shard;
+//!   across shards, each chooses among its own.
+//! * **Invalidation** is a promise: after [`invalidate`](Cache::invalidate),
+//!   [`invalidate_if`](Cache::invalidate_if),
+//!   [`invalidate_tag`](Cache::invalidate_tag) or
+//!   [`invalidate_all`](Cache::invalidate_all) returns, no value it applies to
+//!   that was written before the call is read again. A write that overlaps the
+//!   call may count as later. The last two do not walk over the entries: these
+//!   are freed when their shard next does anything.
+//! * **Computations** of one key come one after the other; other writers of the
+//!   key wait for them, readers do not ([`Entry`]). A computation that would
+//!   wait for itself is told so instead of hanging.
+//! * **Listeners** ([`on_removal`](Builder::on_removal)) hear of every value
+//!   that leaves once, with its [`Cause`], and of one key in order. No lock is
+//!   held: they may use the cache.
+//! * **Panics** in a closure, a listener, a weigher, `Hash`, `Eq`, `Clone` or
+//!   `Drop` leave every other key intact, no lock held and nobody waiting. A
+//!   listener's panic is [counted](Stats::listener_panics) and goes no further;
+//!   others reach the caller.
+//! * **Async** tasks use the same methods. These wait for short locks, and for
+//!   computations of the very same key, but for nothing else.
+//!
+//! # Features and what they cost
+//!
+//! Nothing is on by default; larder then brings 13 other crates, none of them a
+//! proc macro.
+//!
+//! * `serde`: `Serialize` and `Deserialize` for [`Stats`], [`Eviction`] and
+//!   [`Cause`]. 7 more crates, one of them a proc macro.
+//!
+//! # Map
+//!
+//! ```text
+//!   face     cache, builder                          what users call
+//!   shard    shard                                   one lock and what it guards
+//!   rooms    policy  listener  claim  tags  budget  stats  hash
+//!   ground   index  slab  slot                       positions, not keys
+//! ```
+//!
+//! ARCHITECTURE.md in the repository says what each of these promises, and
+//! follows a read and a write through them.
 #![deny(unsafe_code)]
 
 mod budget;
 mod builder;
 mod cache;
 mod claim;
+mod expiry;
 mod hash;
 mod index;
 mod listener;
+mod maintenance;
 mod policy;
 mod shard;
 mod slab;
@@ -20,6 +128,9 @@ pub use cache::entry::{Compute, ComputeError, Entry, Outcome};
 pub use cache::iter::Iter;
 pub use cache::{Cache, EntryOptions};
 pub use equivalent::Equivalent;
+pub use expiry::{
+    Clock, Expiry, ManualClock, SystemClock, after_access, after_create, after_write,
+};
 pub use hash::{DefaultHashBuilder, DefaultHasher};
 pub use listener::Cause;
 pub use policy::{Eviction, ParseEvictionError};

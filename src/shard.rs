@@ -17,6 +17,7 @@
 
 use crate::budget::{Budget, Cost, Credit};
 use crate::claim::{Claims, Turn};
+use crate::expiry::{Deadlines, Lifetimes, NEVER, Span, nanos, until};
 use crate::hash::KeyHash;
 use crate::index::Index;
 use crate::listener::{Cause, Desk, Gone, Listener, Removal};
@@ -30,6 +31,7 @@ use equivalent::Equivalent;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What the shards of a cache have in common.
 pub(crate) struct Hub<K, V> {
@@ -40,6 +42,7 @@ pub(crate) struct Hub<K, V> {
     /// generation holds nothing that anybody may see.
     pub(crate) generation: AtomicU64,
     pub(crate) listener: Option<Listener<K, V>>,
+    pub(crate) lifetimes: Lifetimes<K, V>,
 }
 
 impl<K, V> Hub<K, V> {
@@ -64,6 +67,9 @@ impl<K, V> Hub<K, V> {
         }
     }
 }
+
+/// How many entries with a passed deadline a visit looks at: some 10 µs.
+const RECLAIM_STEPS: usize = 64;
 
 pub(crate) struct Shard<K, V> {
     home: usize,
@@ -91,6 +97,7 @@ struct Core<K, V> {
     policy: Box<dyn Policy>,
     notes: Notes,
     weight: u64,
+    deadlines: Deadlines,
     members: Members,
     claims: Claims<K>,
     generation: u64,
@@ -106,6 +113,7 @@ impl<K, V> Core<K, V> {
             notes: policy.notes(),
             policy,
             weight: 0,
+            deadlines: Deadlines::default(),
             members: Members::default(),
             claims: Claims::default(),
             generation,
@@ -124,6 +132,28 @@ impl<K, V> Core<K, V> {
     fn node(&self, slot: Slot) -> &Arc<Node<K, V>> {
         self.slab.get(slot).expect("the index knows occupied slots only")
     }
+
+    fn slot_of(&self, hash: KeyHash, node: &Arc<Node<K, V>>) -> Option<Slot> {
+        self.index.find(hash.fragment(), |slot| Arc::ptr_eq(self.node(slot), node))
+    }
+
+    /// Why the entry at `slot` must not be seen, if so. Asks for the time only
+    /// if entries have deadlines.
+    fn hidden(&self, slot: Slot, now: impl FnOnce() -> u64) -> Option<Cause> {
+        if self.node(slot).tags.any_dead() {
+            return Some(Cause::Invalidated);
+        }
+        let is_over = !self.deadlines.is_unused() && self.deadlines.of(slot) <= now();
+        is_over.then_some(Cause::Expired)
+    }
+}
+
+/// What is known of an entry before it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming {
+    pub(crate) hash: KeyHash,
+    pub(crate) cost: Cost,
+    pub(crate) span: Span,
 }
 
 impl<K, V> Shard<K, V> {
@@ -162,10 +192,9 @@ impl<K, V> Shard<K, V> {
         let core = self.core.read();
         if core.generation == hub.generation.load(Ordering::SeqCst) {
             let slot = core.find(hash.fragment(), key)?;
-            let node = core.node(slot);
-            if !node.tags.any_dead() {
-                let used = use_it(node);
-                let noted = self.note_hit(&core, slot, intent);
+            if core.hidden(slot, || hub.lifetimes.now()).is_none() {
+                let used = use_it(core.node(slot));
+                let noted = self.note_hit(hub, &core, slot, intent);
                 drop(core);
                 if noted == Noted::Filled {
                     self.settle();
@@ -174,13 +203,61 @@ impl<K, V> Shard<K, V> {
             }
         }
         drop(core);
-        // Something here was invalidated: this is "the next time the shard
-        // does anything", and a miss may take its time.
+        // Something here was invalidated or has expired: this is "the next
+        // time the shard does anything", and a miss may take its time.
         drop(self.visit(hub));
         None
     }
 
-    fn note_hit(&self, core: &Core<K, V>, slot: Slot, intent: Intent) -> Noted {
+    /// Lets a read prolong or shorten the life of its entry, as the cache's
+    /// `Expiry` says. Runs the user's code, so after the look-up's lock.
+    pub(crate) fn expire_on_read(&self, hub: &Hub<K, V>, hash: KeyHash, node: &Arc<Node<K, V>>) {
+        let Some(expiry) = &hub.lifetimes.expiry else { return };
+        let current = self.remaining(hub, hash, node);
+        let wanted = expiry.on_read(&node.key, &node.value, current);
+        if wanted == current {
+            return;
+        }
+        let now = hub.lifetimes.now();
+        let core = self.core.read();
+        let slot = core.slot_of(hash, node);
+        let is_sooner = slot.is_some_and(|s| core.deadlines.set_own(s, nanos(wanted), now));
+        drop(core);
+        if is_sooner {
+            let mut visit = self.visit(hub);
+            if let Some(slot) = visit.slot_of(hash, node) {
+                visit.core_mut().deadlines.reschedule(slot, now);
+            }
+        }
+    }
+
+    /// How long the entry of `node` has to live; `MAX` without a deadline.
+    fn remaining(&self, hub: &Hub<K, V>, hash: KeyHash, node: &Arc<Node<K, V>>) -> Duration {
+        let core = self.core.read();
+        let deadline = core.slot_of(hash, node).map_or(NEVER, |slot| core.deadlines.of(slot));
+        until(deadline, hub.lifetimes.now())
+    }
+
+    /// How long `key` has to live: `None` without a value, `MAX` without a
+    /// deadline.
+    pub(crate) fn expires_in<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<Duration>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let core = self.core.read();
+        if core.generation != hub.generation.load(Ordering::SeqCst) {
+            return None;
+        }
+        let slot = core.find(hash.fragment(), key)?;
+        let now = hub.lifetimes.now();
+        let is_visible = core.hidden(slot, || now).is_none();
+        is_visible.then(|| until(core.deadlines.of(slot), now))
+    }
+
+    fn note_hit(&self, hub: &Hub<K, V>, core: &Core<K, V>, slot: Slot, intent: Intent) -> Noted {
+        if intent == Intent::Use {
+            core.deadlines.touch(slot, || hub.lifetimes.now());
+        }
         match (intent, core.notes) {
             (Intent::Peek, _) | (_, Notes::Nothing) => Noted::Kept,
             (Intent::Use, Notes::Count) => {
@@ -250,8 +327,10 @@ impl<K, V> Shard<K, V> {
             return None;
         }
         (from..core.slab.slots()).find_map(|index| {
-            let node = core.slab.get(Slot::from_index(index))?;
-            (!node.tags.any_dead()).then(|| (Arc::clone(node), index + 1))
+            let slot = Slot::from_index(index);
+            let node = core.slab.get(slot)?;
+            let is_visible = core.hidden(slot, || hub.lifetimes.now()).is_none();
+            is_visible.then(|| (Arc::clone(node), index + 1))
         })
     }
 
@@ -263,6 +342,7 @@ impl<K, V> Shard<K, V> {
         core.index.validate(|slot| core.slab.hash(slot))?;
         core.policy.validate(&core.slab)?;
         core.members.validate(self.home)?;
+        core.deadlines.validate(core.slab.occupied())?;
         let mut ordered = core.policy.coldest_first(&core.slab);
         ordered.sort_unstable();
         if !ordered.iter().copied().eq(core.slab.occupied()) {
@@ -349,6 +429,20 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
         let shard = self.shard;
         shard.replay_hits(self.core_mut());
+        self.reclaim(RECLAIM_STEPS);
+    }
+
+    /// Takes out entries that have expired, looking at `steps` at the most.
+    /// Returns whether there may be more.
+    pub(crate) fn reclaim(&mut self, mut steps: usize) -> bool {
+        if self.core().deadlines.is_unused() {
+            return false;
+        }
+        let now = self.hub.lifetimes.now();
+        while let Some(slot) = self.core_mut().deadlines.pop_due(now, &mut steps) {
+            self.remove(slot, Cause::Expired);
+        }
+        steps == 0
     }
 
     #[cold]
@@ -375,17 +469,26 @@ impl<'a, K, V> Visit<'a, K, V> {
         let core = self.core_mut();
         core.index = Index::new();
         core.slab = Slab::new();
+        core.deadlines = Deadlines::default();
         core.members = Members::default();
         core.policy = hub.new_policy();
     }
 
-    /// The slot of `key`, if its entry is visible.
-    pub(crate) fn find<Q>(&self, hash: KeyHash, key: &Q) -> Option<Slot>
+    /// The slot of `key`, if its entry is visible. One that is not is taken
+    /// out.
+    pub(crate) fn find<Q>(&mut self, hash: KeyHash, key: &Q) -> Option<Slot>
     where
         Q: Equivalent<K> + ?Sized,
     {
+        let hub = self.hub;
         let slot = self.core().find(hash.fragment(), key)?;
-        (!self.core().node(slot).tags.any_dead()).then_some(slot)
+        match self.core().hidden(slot, || hub.lifetimes.now()) {
+            None => Some(slot),
+            Some(cause) => {
+                self.remove(slot, cause);
+                None
+            }
+        }
     }
 
     pub(crate) fn node(&self, slot: Slot) -> &Arc<Node<K, V>> {
@@ -394,8 +497,13 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// Whether the entry of `node` is still there.
     pub(crate) fn slot_of(&self, hash: KeyHash, node: &Arc<Node<K, V>>) -> Option<Slot> {
-        let core = self.core();
-        core.index.find(hash.fragment(), |slot| Arc::ptr_eq(core.node(slot), node))
+        self.core().slot_of(hash, node)
+    }
+
+    /// Gives the entry at `slot` another time to live.
+    pub(crate) fn set_ttl(&mut self, slot: Slot, ttl: Duration) {
+        let now = self.hub.lifetimes.now();
+        self.core_mut().deadlines.set_ttl(slot, nanos(ttl), now);
     }
 
     pub(crate) fn claims(&mut self) -> &mut Claims<K> {
@@ -436,6 +544,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         core.index.remove(hash, slot);
         let node = core.slab.remove(slot);
         core.members.leave(home, slot, &node.tags);
+        core.deadlines.end(slot);
         core.weight -= u64::from(weight);
         self.put_aside(hash, node, cause);
         Cost::of(weight)
@@ -448,7 +557,9 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// A use of `slot` by a writer.
     pub(crate) fn note_use(&mut self, slot: Slot) {
+        let hub = self.hub;
         let core = self.core_mut();
+        core.deadlines.touch(slot, || hub.lifetimes.now());
         match core.notes {
             Notes::Nothing => {}
             Notes::Count => core.slab.bump(slot),
@@ -456,44 +567,36 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
     }
 
-    /// Where `key` is, visible or not: the `place` of [`Visit::store`].
-    pub(crate) fn place<Q>(&self, hash: KeyHash, key: &Q) -> Option<Slot>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        self.core().find(hash.fragment(), key)
-    }
-
     pub(crate) fn could_hold(&self, cost: Cost) -> bool {
         self.hub.budget.could_hold(cost)
     }
 
-    /// Stores the entry that `make` returns at its key's `place`, or puts it
-    /// aside at once if the whole cache could not hold it. Fails, without
-    /// having called `make`, if another shard has to help with room first.
+    /// Stores the entry that `make` returns where [`find`](Visit::find) has
+    /// found its key, or puts it aside at once if the whole cache could not
+    /// hold it. Fails, without having called `make`, if another shard has to
+    /// help with room first.
     pub(crate) fn store(
         &mut self,
-        hash: KeyHash,
-        place: Option<Slot>,
-        cost: Cost,
+        incoming: Incoming,
+        found: Option<Slot>,
         credit: &mut Credit<'_>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Need> {
-        if !self.could_hold(cost) {
-            if let Some(slot) = place {
+        if !self.could_hold(incoming.cost) {
+            if let Some(slot) = found {
                 self.remove(slot, Cause::Replaced);
             }
             let node = make(self);
-            self.put_aside(hash.fragment(), node, Cause::Rejected);
+            self.put_aside(incoming.hash.fragment(), node, Cause::Rejected);
             return Ok(());
         }
-        match place {
-            Some(slot) => self.store_over(hash, slot, cost, credit, make),
+        match found {
+            Some(slot) => self.store_over(incoming, slot, credit, make),
             None => {
-                self.make_room(cost, credit)?;
+                self.make_room(incoming.cost, credit)?;
                 let node = make(self);
-                credit.spend(cost);
-                self.link(hash, cost, node);
+                credit.spend(incoming.cost);
+                self.link(incoming, node);
                 Ok(())
             }
         }
@@ -502,57 +605,86 @@ impl<'a, K, V> Visit<'a, K, V> {
     /// Stores a value in the place of the older one at `slot`.
     fn store_over(
         &mut self,
-        hash: KeyHash,
+        incoming: Incoming,
         slot: Slot,
-        cost: Cost,
         credit: &mut Credit<'_>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Need> {
         self.note_use(slot);
-        let was = Cost::of(self.core().slab.weight(slot));
         let weight = |weight| Cost { entries: 0, weight };
-        let growth = weight(cost.weight.saturating_sub(was.weight));
-        let old = Arc::clone(self.node(slot));
+        let (was, is) = (u64::from(self.core().slab.weight(slot)), incoming.cost.weight);
+        let growth = weight(is.saturating_sub(was));
+        let old = Arc::as_ptr(self.node(slot));
         self.make_room(growth, credit)?;
-        let node = make(self);
-        if !self.core().slab.get(slot).is_some_and(|now| Arc::ptr_eq(now, &old)) {
-            // The policy chose this very entry to make room for its new value.
-            self.put_aside(hash.fragment(), node, Cause::Size);
-            return Ok(());
+        if self.core().slab.get(slot).is_none_or(|now| Arc::as_ptr(now) != old) {
+            return self.store_after(old, incoming, credit, make);
         }
+        let node = make(self);
         credit.spend(growth);
-        credit.refund(weight(was.weight.saturating_sub(cost.weight)));
-        self.swap(hash, slot, cost, node);
+        credit.refund(weight(was.saturating_sub(is)));
+        self.swap(incoming, slot, node);
         Ok(())
     }
 
-    fn swap(&mut self, hash: KeyHash, slot: Slot, cost: Cost, node: Arc<Node<K, V>>) {
+    /// Stores a value whose predecessor `old` left while room was made for it.
+    fn store_after(
+        &mut self,
+        old: *const Node<K, V>,
+        incoming: Incoming,
+        credit: &mut Credit<'_>,
+        make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
+    ) -> Result<(), Need> {
+        let is_old = |gone: &&Removal<K, V>| Arc::as_ptr(&gone.node) == old;
+        match self.gone.iter().find(is_old).map(|gone| gone.cause) {
+            // Its time was up: the newcomer is stored like any other.
+            Some(Cause::Expired) => self.store(incoming, None, credit, make),
+            // The policy chose this very entry to make room for its new value.
+            _ => {
+                let node = make(self);
+                self.put_aside(incoming.hash.fragment(), node, Cause::Size);
+                Ok(())
+            }
+        }
+    }
+
+    fn swap(&mut self, incoming: Incoming, slot: Slot, node: Arc<Node<K, V>>) {
         let home = self.shard.home;
         let core = self.core_mut();
         let tags = node.tags.clone();
-        let was = core.slab.weight(slot);
+        let (was, is) = (core.slab.weight(slot), incoming.cost.weight);
         let old = core.slab.replace(slot, node);
-        if cost != Cost::of(was) {
-            core.slab.set_weight(slot, cost.weight as u32);
-            core.weight = core.weight - u64::from(was) + cost.weight;
+        if is != u64::from(was) {
+            core.slab.set_weight(slot, is as u32);
+            core.weight = core.weight - u64::from(was) + is;
             core.policy.on_reweigh(slot, was, &core.slab);
         }
         core.tally.inserts += 1;
         core.members.leave(home, slot, &old.tags);
-        self.put_aside(hash.fragment(), old, Cause::Replaced);
-        self.join(slot, &tags);
+        self.put_aside(incoming.hash.fragment(), old, Cause::Replaced);
+        self.begin(slot, incoming.span, &tags);
     }
 
-    fn link(&mut self, hash: KeyHash, cost: Cost, node: Arc<Node<K, V>>) {
+    fn link(&mut self, incoming: Incoming, node: Arc<Node<K, V>>) {
+        let hash = incoming.hash.fragment();
         let core = self.core_mut();
         let tags = node.tags.clone();
-        let slot = core.slab.insert(hash.fragment(), cost.weight as u32, node);
+        let slot = core.slab.insert(hash, incoming.cost.weight as u32, node);
         let slab = &core.slab;
-        core.index.insert(hash.fragment(), slot, |slot| slab.hash(slot));
+        core.index.insert(hash, slot, |slot| slab.hash(slot));
         core.policy.on_insert(slot, &core.slab);
-        core.weight += cost.weight;
+        core.weight += incoming.cost.weight;
         core.tally.inserts += 1;
-        self.join(slot, &tags);
+        self.begin(slot, incoming.span, &tags);
+    }
+
+    /// Starts the life of the value that was just stored at `slot`.
+    fn begin(&mut self, slot: Slot, span: Span, tags: &TagSet) {
+        let hub = self.hub;
+        let core = self.core_mut();
+        if span != Span::ENDLESS || !core.deadlines.is_unused() {
+            core.deadlines.begin(slot, span, hub.lifetimes.now());
+        }
+        self.join(slot, tags);
     }
 
     fn join(&mut self, slot: Slot, tags: &TagSet) {
@@ -563,9 +695,13 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
     }
 
-    /// Evicts until `credit` covers `cost`; fails if another shard has to help.
+    /// Evicts until `credit` covers `cost`, what has expired first; fails if
+    /// another shard has to help.
     fn make_room(&mut self, cost: Cost, credit: &mut Credit<'_>) -> Result<(), Need> {
         while let Err(need) = credit.raise_to(cost) {
+            if self.reclaim_one() {
+                continue;
+            }
             if self.is_poor(need, cost) || !self.evict(need, credit) {
                 return Err(need);
             }
@@ -583,6 +719,19 @@ impl<'a, K, V> Visit<'a, K, V> {
                 Need::Entry => core.slab.len() as u64 + cost.entries <= share.entries,
                 Need::Weight => core.weight.saturating_add(cost.weight) <= share.weight,
             }
+    }
+
+    /// Takes out an entry that has expired, if one is soon found.
+    fn reclaim_one(&mut self) -> bool {
+        if self.core().deadlines.is_unused() {
+            return false;
+        }
+        let (now, mut steps) = (self.hub.lifetimes.now(), RECLAIM_STEPS);
+        let due = self.core_mut().deadlines.pop_due(now, &mut steps);
+        if let Some(slot) = due {
+            self.remove(slot, Cause::Expired);
+        }
+        due.is_some()
     }
 
     /// Evicts one entry and adds what it cost to `credit`.
@@ -633,9 +782,9 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// All entries, from the one that would leave first.
     pub(crate) fn coldest_first(&self) -> Vec<Arc<Node<K, V>>> {
-        let core = self.core();
-        let slots = core.policy.coldest_first(&core.slab);
-        let nodes = slots.into_iter().map(|slot| core.node(slot));
-        nodes.filter(|node| !node.tags.any_dead()).map(Arc::clone).collect()
+        let (core, now) = (self.core(), self.hub.lifetimes.now());
+        let mut slots = core.policy.coldest_first(&core.slab);
+        slots.retain(|slot| core.hidden(*slot, || now).is_none());
+        slots.into_iter().map(|slot| Arc::clone(core.node(slot))).collect()
     }
 }

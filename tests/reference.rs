@@ -107,6 +107,14 @@ fn lru_fifo_and_lfu_reproduce_the_reference_hit_ratios() {
     assert!(checked > 0, "no trace of reference.csv is in {}", folder.display());
 }
 
+/// The mean over so many caches that their hash seeds do not decide: small
+/// traces in small shards spread by 0.3 points from seed to seed.
+fn mean_by_count(trace: &Trace, eviction: Eviction, size: usize, shards: Option<usize>) -> f64 {
+    let caches = (4_000_000 / trace.accesses.len()).clamp(1, 30);
+    let ratios = (0..caches).map(|_| by_count(trace, eviction, size, shards));
+    ratios.sum::<f64>() / caches as f64
+}
+
 fn check_shards(name: &str, trace: &Trace, eviction: Eviction, size: usize, wanted: f64) {
     // The default on this machine, and what it may be on others, as long as
     // each shard holds enough.
@@ -114,7 +122,7 @@ fn check_shards(name: &str, trace: &Trace, eviction: Eviction, size: usize, want
         if size < ENTRIES_PER_SHARD * shards.unwrap_or(2) {
             continue;
         }
-        let off = by_count(trace, eviction, size, shards) - wanted;
+        let off = mean_by_count(trace, eviction, size, shards) - wanted;
         // Under LFU without ageing, a newcomer only ever replaces the one
         // before it. With many shards that place exists many times, which
         // gains up to 13 points: more than the bound, but no loss.

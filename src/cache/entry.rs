@@ -6,7 +6,7 @@ use crate::claim::{Recursion, Turn};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::Cause;
 use crate::policy::Need;
-use crate::shard::Visit;
+use crate::shard::{Incoming, Visit};
 use crate::slab::Node;
 use crate::tags::TagSet;
 use std::fmt;
@@ -277,7 +277,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Entry<'a, K, V, S> {
         let hash = cache.hash(&key);
         let key = Arc::new(key);
         loop {
-            let mut visit = cache.shard(hash).visit(&cache.inner.hub);
+            let mut visit = cache.shard(hash).visit(&cache.shared.hub);
             if let Some(turn) = visit.turn(hash, &*key) {
                 drop(visit);
                 turn.wait()?;
@@ -318,9 +318,9 @@ struct Claimed<'a, K, V, S> {
 impl<K, V, S> Drop for Claimed<'_, K, V, S> {
     fn drop(&mut self) {
         if self.key.is_some() {
-            let inner = &self.cache.inner;
-            let shard = &inner.shards[self.hash.shard(inner.shards.len())];
-            self.release(&mut shard.visit(&inner.hub));
+            let shared = &self.cache.shared;
+            let shard = &shared.shards[self.hash.shard(shared.shards.len())];
+            self.release(&mut shard.visit(&shared.hub));
         }
         self.turn.end();
     }
@@ -379,43 +379,54 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
 
     fn replace(mut self, value: V) -> Outcome<V> {
         let cache = self.cache;
-        let cost = {
-            let key = self.key.as_ref().expect("the key is here until it is stored");
-            Cost::of(cache.weigh(key, &value))
-        };
+        let incoming = self.incoming(&value);
         let mut value = Some(value);
-        let mut credit = Credit::new(&cache.inner.hub.budget);
+        let mut credit = Credit::new(&cache.shared.hub.budget);
         loop {
             let mut visit = self.visit();
             if self.is_discarded(&visit) {
                 return Outcome::Discarded(value);
             }
-            match self.try_store(&mut visit, cost, &mut credit, &mut value) {
+            match self.try_store(&mut visit, incoming, &mut credit, &mut value) {
                 Ok(outcome) => return outcome,
                 Err(need) => {
                     drop(visit);
-                    cache.borrow(need, cost, &mut credit);
+                    cache.borrow(need, incoming.cost, &mut credit);
                 }
             }
         }
+    }
+
+    /// Weighs the value and asks how long it shall live. Nobody else writes
+    /// the key meanwhile, so it is known whether this is an update, but for an
+    /// eviction.
+    fn incoming(&self, value: &V) -> Incoming {
+        let key = self.key.as_ref().expect("the key is here until it is stored");
+        let cost = Cost::of(self.cache.weigh(key, value));
+        let lifetimes = &self.cache.shared.hub.lifetimes;
+        let span = lifetimes.span(None, None, u64::from(self.hash.fragment()));
+        let mut incoming = Incoming { hash: self.hash, cost, span };
+        self.cache.ask_expiry(&mut incoming, key, value);
+        incoming
     }
 
     /// Stores the value, unless another shard has to help with room first.
     fn try_store(
         &mut self,
         visit: &mut Visit<'a, K, V>,
-        cost: Cost,
+        incoming: Incoming,
         credit: &mut Credit<'_>,
         value: &mut Option<V>,
     ) -> Result<Outcome<V>, Need> {
-        let place = self.key.as_ref().and_then(|key| visit.place(self.hash, &**key));
+        let key = self.key.as_ref().expect("the key is here until it is stored");
+        let found = visit.find(self.hash, &**key);
         let tags = self.old.as_ref().map_or_else(TagSet::default, |node| node.tags.clone());
-        let outcome = match (visit.could_hold(cost), place) {
+        let outcome = match (visit.could_hold(incoming.cost), found) {
             (false, _) => Outcome::Rejected,
             (true, Some(_)) => Outcome::Replaced,
             (true, None) => Outcome::Inserted,
         };
-        visit.store(self.hash, place, cost, credit, |visit| {
+        visit.store(incoming, found, credit, |visit| {
             let key = self.release(visit).and_then(Arc::into_inner);
             let key = key.expect("a claim's key is shared by nobody else");
             let value = value.take().expect("a value is stored once");
@@ -425,6 +436,6 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     }
 
     fn visit(&self) -> Visit<'a, K, V> {
-        self.cache.shard(self.hash).visit(&self.cache.inner.hub)
+        self.cache.shard(self.hash).visit(&self.cache.shared.hub)
     }
 }

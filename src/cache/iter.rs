@@ -25,9 +25,9 @@ pub struct Iter<'a, K, V, S> {
 
 impl<K, V, S> Iter<'_, K, V, S> {
     fn next_node(&mut self) -> Option<Arc<Node<K, V>>> {
-        let inner = &self.cache.inner;
-        while let Some(shard) = inner.shards.get(self.shard) {
-            if let Some((node, next)) = shard.entry_from(&inner.hub, self.from) {
+        let shared = &self.cache.shared;
+        while let Some(shard) = shared.shards.get(self.shard) {
+            if let Some((node, next)) = shard.entry_from(&shared.hub, self.from) {
                 self.from = next;
                 return Some(node);
             }
@@ -128,9 +128,9 @@ impl<K, V, S> Cache<K, V, S> {
         K: Clone,
         V: Clone,
     {
-        let inner = &self.inner;
+        let shared = &self.shared;
         let ranks: Vec<Nodes<K, V>> =
-            inner.shards.iter().map(|s| order(s.visit(&inner.hub).coldest_first())).collect();
+            shared.shards.iter().map(|s| order(s.visit(&shared.hub).coldest_first())).collect();
         let longest = ranks.iter().map(Vec::len).max().unwrap_or(0);
         let in_turn = (0..longest).flat_map(|at| ranks.iter().filter_map(move |r| r.get(at)));
         in_turn.take(n).map(|node| (node.key.clone(), node.value.clone())).collect()

@@ -13,8 +13,10 @@ pub use options::EntryOptions;
 
 use crate::budget::{Budget, Cost};
 use crate::builder::{Builder, Weigher};
+use crate::expiry::Lifetimes;
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
+use crate::maintenance::Stop;
 use crate::shard::{Hub, Intent, Shard};
 use crate::slab::Node;
 use crate::stats::{Lookups, Stats, Tally};
@@ -24,6 +26,11 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// How many expired entries maintenance looks at under one lock: others wait
+/// for some 50 µs.
+const RECLAIM_BATCH: usize = 256;
 
 /// A concurrent cache of bounded size.
 ///
@@ -47,21 +54,39 @@ use std::sync::atomic::AtomicU64;
 /// assert_eq!(cache.get("plum"), None);
 /// ```
 pub struct Cache<K, V, S = DefaultHashBuilder> {
-    inner: Arc<Inner<K, V, S>>,
+    shared: Arc<Shared<K, V>>,
+    hasher: Arc<S>,
 }
 
-struct Inner<K, V, S> {
+/// What all handles of a cache share, but for the hasher: a maintenance thread
+/// works on it without knowing what that is.
+pub(crate) struct Shared<K, V> {
     hub: Hub<K, V>,
     shards: Box<[Shard<K, V>]>,
-    hasher: S,
+    /// Ends the maintenance thread, if there is one.
+    stop: Arc<Stop>,
     tags: TagTable,
     weigher: Option<Weigher<K, V>>,
     lookups: Option<Lookups>,
 }
 
+impl<K, V> Shared<K, V> {
+    pub(crate) fn stop(&self) -> &Arc<Stop> {
+        &self.stop
+    }
+
+    /// Frees what was invalidated or has expired, a little under each lock.
+    pub(crate) fn run_maintenance(&self) {
+        for shard in &self.shards {
+            while shard.visit(&self.hub).reclaim(RECLAIM_BATCH) {}
+        }
+    }
+}
+
 /// Whoever drops the last handle tells and drops what is still there.
-impl<K, V, S> Drop for Inner<K, V, S> {
+impl<K, V> Drop for Shared<K, V> {
     fn drop(&mut self) {
+        self.stop.now();
         if self.hub.listener.is_some() {
             for shard in &self.shards {
                 shard.visit(&self.hub).take_all(Cause::Closed);
@@ -175,6 +200,32 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.look(key, Intent::Peek, |_| ()).is_some()
     }
 
+    /// How long `key` has until it expires: [`Duration::MAX`] if it has no
+    /// deadline, `None` if it has no value. No effect, like
+    /// [`peek`](Cache::peek).
+    ///
+    /// ```
+    /// use larder::{EntryOptions, ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let cache = larder::Cache::builder().capacity(100).clock(clock.clone()).build()?;
+    /// cache.insert("plum", 40);
+    /// cache.insert_with("pear", 3, EntryOptions::new().ttl(Duration::from_secs(60)));
+    /// clock.advance(Duration::from_secs(20));
+    /// assert_eq!(cache.expires_in("pear"), Some(Duration::from_secs(40)));
+    /// assert_eq!(cache.expires_in("plum"), Some(Duration::MAX));
+    /// assert_eq!(cache.expires_in("fig"), None);
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn expires_in<Q>(&self, key: &Q) -> Option<Duration>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        self.shard(hash).expires_in(&self.shared.hub, hash, key)
+    }
+
     fn look<Q, R>(
         &self,
         key: &Q,
@@ -185,19 +236,30 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        let found = self.shard(hash).look(&self.inner.hub, hash, key, intent, use_it);
-        if let (Some(lookups), Intent::Use) = (&self.inner.lookups, intent) {
+        let (shard, hub) = (self.shard(hash), &self.shared.hub);
+        let found = match (&hub.lifetimes.expiry, intent) {
+            (Some(_), Intent::Use) => {
+                let node = shard.look(hub, hash, key, intent, Arc::clone);
+                node.map(|node| {
+                    let used = use_it(&node);
+                    shard.expire_on_read(hub, hash, &node);
+                    used
+                })
+            }
+            _ => shard.look(hub, hash, key, intent, use_it),
+        };
+        if let (Some(lookups), Intent::Use) = (&self.shared.lookups, intent) {
             lookups.count(found.is_some());
         }
         found
     }
 
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
-        KeyHash::of(key, &self.inner.hasher)
+        KeyHash::of(key, &*self.hasher)
     }
 
     fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
-        &self.inner.shards[hash.shard(self.inner.shards.len())]
+        &self.shared.shards[hash.shard(self.shared.shards.len())]
     }
 }
 
@@ -210,22 +272,32 @@ impl<K, V, S> Cache<K, V, S> {
             budget: Budget::new(builder.bounds()),
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),
+            lifetimes: Lifetimes::new(
+                (builder.time_to_live, builder.time_to_idle),
+                builder.ttl_jitter,
+                builder.expiry,
+                builder.clock,
+            ),
         };
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
-        let inner = Inner {
+        let shared = Shared {
             hub,
             shards,
-            hasher: builder.hasher,
+            stop: Arc::default(),
             tags: TagTable::default(),
             weigher: builder.weigher,
             lookups: builder.record_stats.then(Lookups::new),
         };
-        Cache { inner: Arc::new(inner) }
+        Cache { shared: Arc::new(shared), hasher: Arc::new(builder.hasher) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
+        &self.shared
     }
 
     fn usage(&self) -> Cost {
-        self.inner.shards.iter().fold(Cost::default(), |sum, shard| {
-            let usage = shard.usage(&self.inner.hub);
+        self.shared.shards.iter().fold(Cost::default(), |sum, shard| {
+            let usage = shard.usage(&self.shared.hub);
             Cost { entries: sum.entries + usage.entries, weight: sum.weight + usage.weight }
         })
     }
@@ -276,7 +348,7 @@ impl<K, V, S> Cache<K, V, S> {
     /// assert_eq!(cache.capacity(), 100);
     /// ```
     pub fn capacity(&self) -> usize {
-        usize::try_from(self.inner.hub.budget.max().entries).unwrap_or(usize::MAX)
+        usize::try_from(self.shared.hub.budget.max().entries).unwrap_or(usize::MAX)
     }
 
     /// The bound on the sum of weights; `u64::MAX` if there is none.
@@ -286,7 +358,7 @@ impl<K, V, S> Cache<K, V, S> {
     /// assert_eq!(cache.weight_capacity(), u64::MAX);
     /// ```
     pub fn weight_capacity(&self) -> u64 {
-        self.inner.hub.budget.max().weight
+        self.shared.hub.budget.max().weight
     }
 
     /// What has happened so far. Hits and misses are counted only if the cache
@@ -305,12 +377,12 @@ impl<K, V, S> Cache<K, V, S> {
     /// ```
     pub fn stats(&self) -> Stats {
         let mut tally = Tally::default();
-        for shard in &self.inner.shards {
+        for shard in &self.shared.shards {
             tally.add(&shard.tally());
         }
-        let (hits, misses) = self.inner.lookups.as_ref().map_or((0, 0), Lookups::sums);
+        let (hits, misses) = self.shared.lookups.as_ref().map_or((0, 0), Lookups::sums);
         let usage = self.usage();
-        let listener_panics = self.inner.hub.listener.as_ref().map_or(0, Listener::panics);
+        let listener_panics = self.shared.hub.listener.as_ref().map_or(0, Listener::panics);
         Stats {
             hits,
             misses,
@@ -328,12 +400,13 @@ impl<K, V, S> Cache<K, V, S> {
     #[doc(hidden)]
     pub fn validate(&self) -> Result<(), String> {
         let mut sum = Cost::default();
-        for (home, shard) in self.inner.shards.iter().enumerate() {
-            let cost = shard.validate(&self.inner.hub).map_err(|e| format!("shard {home}: {e}"))?;
+        for (home, shard) in self.shared.shards.iter().enumerate() {
+            let cost =
+                shard.validate(&self.shared.hub).map_err(|e| format!("shard {home}: {e}"))?;
             sum.entries += cost.entries;
             sum.weight += cost.weight;
         }
-        let (used, max) = (self.inner.hub.budget.used(), self.inner.hub.budget.max());
+        let (used, max) = (self.shared.hub.budget.used(), self.shared.hub.budget.max());
         if used != sum {
             return Err(format!("the budget says {used:?}, the shards hold {sum:?}"));
         }
@@ -346,14 +419,14 @@ impl<K, V, S> Cache<K, V, S> {
 
 impl<K, V, S> Clone for Cache<K, V, S> {
     fn clone(&self) -> Self {
-        Cache { inner: Arc::clone(&self.inner) }
+        Cache { shared: Arc::clone(&self.shared), hasher: Arc::clone(&self.hasher) }
     }
 }
 
 /// A summary, never the contents.
 impl<K, V, S> fmt::Debug for Cache<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (used, max) = (self.usage(), self.inner.hub.budget.max());
+        let (used, max) = (self.usage(), self.shared.hub.budget.max());
         let mut summary = f.debug_struct("Cache");
         summary.field("entries", &used.entries).field("weight", &used.weight);
         if max.entries != u64::MAX {
@@ -363,8 +436,8 @@ impl<K, V, S> fmt::Debug for Cache<K, V, S> {
             summary.field("weight_capacity", &max.weight);
         }
         summary
-            .field("eviction", &self.inner.hub.eviction)
-            .field("shards", &self.inner.hub.shards)
+            .field("eviction", &self.shared.hub.eviction)
+            .field("shards", &self.shared.hub.shards)
             .finish()
     }
 }

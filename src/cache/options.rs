@@ -1,5 +1,7 @@
 //! What can be said of a single entry when it is written.
 
+use std::time::Duration;
+
 /// Settings for one entry, for [`Cache::insert_with`](crate::Cache::insert_with).
 /// What is not set is as the cache has it.
 ///
@@ -13,6 +15,8 @@
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryOptions {
+    pub(super) ttl: Option<Duration>,
+    pub(super) tti: Option<Duration>,
     pub(super) weight: Option<u32>,
     pub(super) tags: Vec<String>,
 }
@@ -26,6 +30,41 @@ impl EntryOptions {
     #[must_use]
     pub fn new() -> Self {
         EntryOptions::default()
+    }
+
+    /// How long the entry lives from now on. If the cache has a time to live,
+    /// the shorter one counts. `Duration::MAX` is no limit, zero means that
+    /// the entry has expired at once.
+    ///
+    /// ```
+    /// use larder::EntryOptions;
+    /// use std::time::Duration;
+    ///
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert_with("pear", 3, EntryOptions::new().ttl(Duration::ZERO));
+    /// assert_eq!(cache.get("pear"), None);
+    /// ```
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How long the entry lives after it was last written or read. If the
+    /// cache has a time to idle, the shorter one counts.
+    ///
+    /// ```
+    /// use larder::EntryOptions;
+    /// use std::time::Duration;
+    ///
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert_with("pear", 3, EntryOptions::new().tti(Duration::from_secs(60)));
+    /// assert_eq!(cache.get("pear"), Some(3));
+    /// ```
+    #[must_use]
+    pub fn tti(mut self, tti: Duration) -> Self {
+        self.tti = Some(tti);
+        self
     }
 
     /// The entry's weight; the cache's weigher is not asked.

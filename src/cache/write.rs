@@ -2,16 +2,18 @@
 
 use super::{Cache, EntryOptions};
 use crate::budget::{Cost, Credit};
+use crate::expiry::nanos;
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
-use crate::shard::{Shard, Visit};
+use crate::shard::{Incoming, Shard, Visit};
 use crate::slab::Node;
 use equivalent::Equivalent;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 /// How many entries are evicted under one lock when a bound is lowered: enough
 /// to be quick, few enough that others need not wait long.
@@ -58,25 +60,45 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn insert_with(&self, key: K, value: V, options: EntryOptions) {
         let hash = self.hash(&key);
         let cost = Cost::of(options.weight.unwrap_or_else(|| self.weigh(&key, &value)));
-        let tags = self.inner.tags.set_of(&options.tags);
+        let lifetimes = &self.shared.hub.lifetimes;
+        let span = lifetimes.span(options.ttl, options.tti, u64::from(hash.fragment()));
+        let tags = self.shared.tags.set_of(&options.tags);
+        let mut incoming = Incoming { hash, cost, span };
         let mut node = Some(Arc::new(Node { key, value, tags }));
-        let mut credit = Credit::new(&self.inner.hub.budget);
+        let mut credit = Credit::new(&self.shared.hub.budget);
         while let Some(unstored) = &node {
+            let current = self.ask_expiry(&mut incoming, &unstored.key, &unstored.value);
             let mut visit = self.visit_in_turn(hash, &unstored.key);
-            let place = visit.place(hash, &unstored.key);
-            let stored = visit.store(hash, place, cost, &mut credit, |_| {
+            let found = visit.find(hash, &unstored.key);
+            if current.is_some_and(|was_found| was_found != found.is_some()) {
+                // The key came or went since its `Expiry` was asked: ask again.
+                continue;
+            }
+            let stored = visit.store(incoming, found, &mut credit, |_| {
                 node.take().expect("the loop ends once the entry is stored")
             });
             drop(visit);
-            match stored {
-                Ok(()) => return,
-                Err(need) => self.borrow(need, cost, &mut credit),
+            if let Err(need) = stored {
+                self.borrow(need, cost, &mut credit);
             }
         }
     }
 
+    /// Asks the cache's `Expiry`, if it has one, how long a value shall live.
+    /// Returns whether it was asked about an update rather than a new key.
+    pub(super) fn ask_expiry(&self, incoming: &mut Incoming, key: &K, value: &V) -> Option<bool> {
+        let expiry = self.shared.hub.lifetimes.expiry.as_ref()?;
+        let current = self.expires_in(key);
+        let own = match current {
+            Some(current) => expiry.on_update(key, value, current),
+            None => expiry.on_create(key, value),
+        };
+        incoming.span.own = Some(nanos(own));
+        Some(current.is_some())
+    }
+
     pub(super) fn weigh(&self, key: &K, value: &V) -> u32 {
-        self.inner.weigher.as_ref().map_or(1, |weigh| weigh(key, value))
+        self.shared.weigher.as_ref().map_or(1, |weigh| weigh(key, value))
     }
 
     /// Visits the shard of `key` as soon as nobody computes a value for it.
@@ -85,7 +107,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Equivalent<K> + ?Sized,
     {
         loop {
-            let visit = self.shard(hash).visit(&self.inner.hub);
+            let visit = self.shard(hash).visit(&self.shared.hub);
             let Some(turn) = visit.turn(hash, key) else { return visit };
             drop(visit);
             assert!(
@@ -104,9 +126,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             Need::Entry => shard.size().entries,
             Need::Weight => shard.size().weight,
         };
-        let richest = self.inner.shards.iter().max_by_key(size);
+        let richest = self.shared.shards.iter().max_by_key(size);
         let has_lent =
-            richest.is_some_and(|shard| shard.visit(&self.inner.hub).lend(need, wanted, credit));
+            richest.is_some_and(|shard| shard.visit(&self.shared.hub).lend(need, wanted, credit));
         if !has_lent {
             // All of it is in the hands of other writers, who are about to
             // store what they have paid for.
@@ -145,6 +167,34 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         })
     }
 
+    /// Gives the value of `key` another time to live, from now on. What a time
+    /// to idle says is not changed. Returns whether there was a value.
+    ///
+    /// # Cost
+    /// O(1). Not a use for the policy.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let cache = larder::Cache::new(100);
+    /// cache.insert("pear", 3);
+    /// assert!(cache.set_expires_in("pear", Duration::from_secs(60)));
+    /// assert!(cache.expires_in("pear") <= Some(Duration::from_secs(60)));
+    /// assert!(!cache.set_expires_in("plum", Duration::MAX));
+    /// ```
+    pub fn set_expires_in<Q>(&self, key: &Q, after: Duration) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let mut visit = self.shard(hash).visit(&self.shared.hub);
+        let found = visit.find(hash, key);
+        if let Some(slot) = found {
+            visit.set_ttl(slot, after);
+        }
+        found.is_some()
+    }
+
     /// Makes every value of `key` that was written before this call invisible.
     /// A computation of the key that is under way will not be stored. It
     /// leaves as [`Cause::Invalidated`].
@@ -163,7 +213,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        let mut visit = self.shard(hash).visit(&self.inner.hub);
+        let mut visit = self.shard(hash).visit(&self.shared.hub);
         let found = visit.find(hash, key);
         visit.claims().discard(hash.fragment(), key);
         if let Some(slot) = found {
@@ -188,8 +238,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!((cache.get("pear"), cache.get("plum")), (None, Some(40)));
     /// ```
     pub fn invalidate_if(&self, mut is_stale: impl FnMut(&K, &V) -> bool) {
-        let hub = &self.inner.hub;
-        for shard in &self.inner.shards {
+        let hub = &self.shared.hub;
+        for shard in &self.shared.shards {
             let mut from = 0;
             while let Some((node, next)) = shard.entry_from(hub, from) {
                 from = next;
@@ -202,7 +252,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     fn invalidate_node(&self, shard: &Shard<K, V>, node: &Arc<Node<K, V>>) {
         let hash = self.hash(&node.key);
-        let mut visit = shard.visit(&self.inner.hub);
+        let mut visit = shard.visit(&self.shared.hub);
         visit.claims().discard(hash.fragment(), &node.key);
         if let Some(slot) = visit.slot_of(hash, node) {
             visit.remove(slot, Cause::Invalidated);
@@ -223,7 +273,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("pear"), None);
     /// ```
     pub fn invalidate_all(&self) {
-        self.inner.hub.generation.fetch_add(1, Ordering::SeqCst);
+        self.shared.hub.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Makes every value that was written with `tag` before this call
@@ -243,9 +293,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!((cache.get("ann"), cache.get("bob")), (None, Some(27)));
     /// ```
     pub fn invalidate_tag(&self, tag: &str) {
-        if let Some(doomed) = self.inner.tags.invalidate(tag) {
+        if let Some(doomed) = self.shared.tags.invalidate(tag) {
             for home in doomed.homes {
-                self.inner.shards[home].doom(Arc::clone(&doomed.tag));
+                self.shared.shards[home].doom(Arc::clone(&doomed.tag));
             }
         }
     }
@@ -264,8 +314,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert!(cache.is_empty());
     /// ```
     pub fn clear(&self) {
-        for shard in &self.inner.shards {
-            let mut visit = shard.visit(&self.inner.hub);
+        for shard in &self.shared.shards {
+            let mut visit = shard.visit(&self.shared.hub);
             visit.claims().discard_all();
             visit.take_all(Cause::Invalidated);
         }
@@ -284,7 +334,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!((cache.capacity(), cache.len()), (1, 1));
     /// ```
     pub fn set_capacity(&self, entries: usize) {
-        self.inner.hub.budget.set_entries_max(entries as u64);
+        self.shared.hub.budget.set_entries_max(entries as u64);
         self.fit_bounds();
     }
 
@@ -299,13 +349,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert!(cache.is_empty());
     /// ```
     pub fn set_weight_capacity(&self, weight: u64) {
-        self.inner.hub.budget.set_weight_max(weight);
+        self.shared.hub.budget.set_weight_max(weight);
         self.fit_bounds();
     }
 
     fn fit_bounds(&self) {
-        let hub = &self.inner.hub;
-        for shard in &self.inner.shards {
+        let hub = &self.shared.hub;
+        for shard in &self.shared.shards {
             shard.visit(hub).resize();
         }
         while let Some(need) = hub.budget.excess() {
@@ -313,7 +363,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 Need::Entry => shard.size().entries,
                 Need::Weight => shard.size().weight,
             };
-            let richest = self.inner.shards.iter().max_by_key(size);
+            let richest = self.shared.shards.iter().max_by_key(size);
             // Nothing to evict: other writers hold the excess in their hands,
             // and will see the new bound.
             if !richest.is_some_and(|shard| shard.visit(hub).shrink(SHRINK_BATCH)) {
@@ -322,11 +372,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         }
     }
 
-    /// Frees what was invalidated but has not been freed yet. Nothing depends
-    /// on it being called: every use of a shard does the same for that shard.
+    /// Frees all that was invalidated or has expired but is still held.
+    /// Nothing depends on it being called: every write does some of the same
+    /// for its shard, and [`Builder::maintenance`](crate::Builder::maintenance)
+    /// calls it from a thread.
     ///
     /// # Cost
-    /// O(shards), and O(1) for each entry that is freed.
+    /// O(shards), and O(1) for each entry that is freed; a few hundred expired
+    /// ones under one lock, so nobody waits long.
     ///
     /// ```
     /// let cache = larder::Cache::new(100);
@@ -335,9 +388,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// cache.run_maintenance(); // drops 3
     /// ```
     pub fn run_maintenance(&self) {
-        for shard in &self.inner.shards {
-            drop(shard.visit(&self.inner.hub));
-        }
+        self.shared.run_maintenance();
     }
 }
 

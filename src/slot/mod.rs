@@ -8,6 +8,7 @@ pub(crate) mod ghosts;
 pub(crate) mod hit_log;
 pub(crate) mod lanes;
 pub(crate) mod links;
+pub(crate) mod side;
 pub(crate) mod sketch;
 
 /// The position of an entry in its shard. A position is not a count.
