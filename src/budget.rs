@@ -92,6 +92,15 @@ impl Budget {
         self.weight.max.store(weight, Ordering::SeqCst);
     }
 
+    /// Whether there is room for this just now.
+    pub(crate) fn has_room(&self, cost: Cost) -> bool {
+        let fits = |account: &Account, amount: u64| {
+            let after = account.used.load(Ordering::Relaxed).checked_add(amount);
+            after.is_some_and(|sum| sum <= account.max())
+        };
+        fits(&self.entries, cost.entries) && fits(&self.weight, cost.weight)
+    }
+
     /// Whether an empty cache would have room for this.
     pub(crate) fn could_hold(&self, cost: Cost) -> bool {
         cost.entries <= self.entries.max() && cost.weight <= self.weight.max()

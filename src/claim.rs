@@ -28,6 +28,8 @@ pub(crate) struct Recursion;
 pub(crate) struct Turn {
     owner: ThreadId,
     is_discarded: AtomicBool,
+    /// The closure has returned, and its result is about to be stored.
+    is_finishing: AtomicBool,
     is_over: Mutex<bool>,
     over: Condvar,
 }
@@ -41,6 +43,7 @@ impl Turn {
         Turn {
             owner: thread::current().id(),
             is_discarded: AtomicBool::new(false),
+            is_finishing: AtomicBool::new(false),
             is_over: Mutex::new(false),
             over: Condvar::new(),
         }
@@ -49,6 +52,16 @@ impl Turn {
     /// Set and read under the shard's lock.
     pub(crate) fn is_discarded(&self) -> bool {
         self.is_discarded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn finish(&self) {
+        self.is_finishing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this thread is storing the result just now: whoever asks is a
+    /// listener or a `Drop` that was called on the way, and need not wait.
+    fn is_finished_here(&self) -> bool {
+        self.is_finishing.load(Ordering::Relaxed) && self.owner == thread::current().id()
     }
 
     /// Waits until the computation has ended.
@@ -78,14 +91,18 @@ impl Turn {
 
 /// Whether `turn` ends only after something that `me` has to do first.
 fn leads_to(me: ThreadId, turn: &Arc<Turn>, waiting: &[(ThreadId, Arc<Turn>)]) -> bool {
-    let mut owner = turn.owner;
+    let mut turn = turn;
     // A circle that does not contain `me` would have been refused before.
     loop {
-        if owner == me {
+        // Who waited for it may be listed still, but goes on already.
+        if *turn.is_over.lock() {
+            return false;
+        }
+        if turn.owner == me {
             return true;
         }
-        match waiting.iter().find(|(thread, _)| *thread == owner) {
-            Some((_, next)) => owner = next.owner,
+        match waiting.iter().find(|(thread, _)| *thread == turn.owner) {
+            Some((_, next)) => turn = next,
             None => return false,
         }
     }
@@ -122,10 +139,21 @@ impl<K> Claims<K> {
         turn
     }
 
-    /// Ends the claim; the key comes back to whoever made it.
-    pub(crate) fn remove(&mut self, turn: &Arc<Turn>) -> Option<Arc<K>> {
-        let at = self.0.iter().position(|claim| Arc::ptr_eq(&claim.turn, turn))?;
-        Some(self.0.swap_remove(at).key)
+    /// Ends the claim. The key is still with whoever made it.
+    pub(crate) fn remove(&mut self, turn: &Arc<Turn>) {
+        self.0.retain(|claim| !Arc::ptr_eq(&claim.turn, turn));
+        turn.end();
+    }
+
+    /// Ends the claim of `turn` if its result is being stored by this very
+    /// thread: a write from there comes later, so the result is discarded.
+    pub(crate) fn overrule(&mut self, turn: &Arc<Turn>) -> bool {
+        let is_overruled = turn.is_finished_here();
+        if is_overruled {
+            turn.is_discarded.store(true, Ordering::Relaxed);
+            self.0.retain(|claim| !Arc::ptr_eq(&claim.turn, turn));
+        }
+        is_overruled
     }
 
     /// What is being computed for the key shall not be stored.

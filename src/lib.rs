@@ -114,6 +114,7 @@ mod claim;
 mod expiry;
 mod hash;
 mod index;
+mod inside;
 mod listener;
 mod maintenance;
 mod policy;
@@ -121,6 +122,7 @@ mod shard;
 mod slab;
 mod slot;
 mod stats;
+mod steady;
 mod tags;
 
 pub use builder::{BuildError, Builder};

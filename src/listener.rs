@@ -8,19 +8,21 @@
 //! ```text
 //!   thread 1   remove k ─ post ─┬─ tell k ───────────┬─ drop the value
 //!   thread 2        insert k, replace k ─ post ─ (k is busy: wait) ─ tell k
-//!   thread 2 instead, from inside a listener: leave it to whoever is busy
+//!   thread 2 instead, from inside a listener or a computation:
+//!                                                 leave it to whoever is busy
 //! ```
 //!
-//! So at most one removal a thread is waiting to be told, and a listener that
-//! calls the cache never waits for another one.
+//! So at most one removal a thread is waiting to be told, and nobody for whom
+//! others wait ever waits for a listener.
 
+use crate::inside::Inside;
 use crate::slab::Node;
+use crate::steady::Steady;
 use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -99,11 +101,6 @@ pub(crate) struct Listener<K, V> {
     panics: AtomicU64,
 }
 
-thread_local! {
-    /// Whether this thread is inside a listener, of whichever cache.
-    static IS_TELLING: Cell<bool> = const { Cell::new(false) };
-}
-
 impl<K, V> Listener<K, V> {
     pub(crate) fn new(tell: Box<Tell<K, V>>) -> Self {
         Listener { tell, panics: AtomicU64::new(0) }
@@ -115,11 +112,9 @@ impl<K, V> Listener<K, V> {
 
     /// Calls the user's listener. Its panic is counted and goes no further.
     pub(crate) fn tell(&self, removal: &Removal<K, V>) {
-        let was_telling = IS_TELLING.replace(true);
         let told = catch_unwind(AssertUnwindSafe(|| {
             (self.tell)(&removal.node.key, &removal.node.value, removal.cause);
         }));
-        IS_TELLING.set(was_telling);
         if told.is_err() {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
@@ -141,7 +136,7 @@ struct Queue<K, V> {
 
 struct Posted<K, V> {
     ticket: u64,
-    /// Nobody waits for it: it was posted from inside a listener.
+    /// Nobody waits for it: it was posted from inside the user's code.
     is_orphan: bool,
     removal: Removal<K, V>,
 }
@@ -195,7 +190,7 @@ impl Receipt {
 impl<K, V> Desk<K, V> {
     /// Called under the shard's lock, so that the order is the shard's.
     pub(crate) fn post(&self, gone: Gone<K, V>) -> Receipt {
-        let is_orphan = IS_TELLING.get();
+        let is_orphan = Inside::is_any();
         let mut queue = self.queue.lock();
         let first = queue.next_ticket;
         for (ticket, removal) in (first..).zip(gone) {
@@ -207,19 +202,21 @@ impl<K, V> Desk<K, V> {
 
     /// Tells what `receipt` stands for, and what nobody else waits for. When
     /// it returns, all of the receipt is told, unless it was posted from
-    /// inside a listener: then some may be left to the threads that are busy
-    /// with the same keys.
+    /// inside a listener or a computation: then some may be left to the threads
+    /// that are busy with the same keys.
     pub(crate) fn work(&self, receipt: &Receipt, listener: &Listener<K, V>) {
-        let mut panic = None;
+        let mut steady = Steady::default();
         let mut queue = self.queue.lock();
         loop {
             let wanted = |posted: &Posted<K, V>| posted.is_orphan || receipt.covers(posted);
             if let Some(removal) = queue.claim(wanted) {
                 drop(queue);
                 let hash = removal.hash;
+                // Others wait for this key until its value is dropped.
+                let inside = Inside::enter();
                 listener.tell(&removal);
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(removal)));
-                panic = panic.or(dropped.err());
+                steady.step(|| drop(removal));
+                drop(inside);
                 queue = self.queue.lock();
                 queue.busy.retain(|busy| *busy != hash);
                 self.freed.notify_all();
@@ -230,9 +227,7 @@ impl<K, V> Desk<K, V> {
             }
         }
         drop(queue);
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
+        steady.finish();
     }
 }
 

@@ -510,6 +510,11 @@ impl<'a, K, V> Visit<'a, K, V> {
         &mut self.core_mut().claims
     }
 
+    /// Whether something will be told or dropped when the visit ends.
+    pub(crate) fn has_consequences(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.core().generation
     }
@@ -579,7 +584,6 @@ impl<'a, K, V> Visit<'a, K, V> {
         &mut self,
         incoming: Incoming,
         found: Option<Slot>,
-        credit: &mut Credit<'_>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Need> {
         if !self.could_hold(incoming.cost) {
@@ -591,9 +595,9 @@ impl<'a, K, V> Visit<'a, K, V> {
             return Ok(());
         }
         match found {
-            Some(slot) => self.store_over(incoming, slot, credit, make),
+            Some(slot) => self.store_over(incoming, slot, make),
             None => {
-                self.make_room(incoming.cost, credit)?;
+                let mut credit = self.make_room(incoming.cost)?;
                 let node = make(self);
                 credit.spend(incoming.cost);
                 self.link(incoming, node);
@@ -607,7 +611,6 @@ impl<'a, K, V> Visit<'a, K, V> {
         &mut self,
         incoming: Incoming,
         slot: Slot,
-        credit: &mut Credit<'_>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Need> {
         self.note_use(slot);
@@ -615,9 +618,10 @@ impl<'a, K, V> Visit<'a, K, V> {
         let (was, is) = (u64::from(self.core().slab.weight(slot)), incoming.cost.weight);
         let growth = weight(is.saturating_sub(was));
         let old = Arc::as_ptr(self.node(slot));
-        self.make_room(growth, credit)?;
+        let mut credit = self.make_room(growth)?;
         if self.core().slab.get(slot).is_none_or(|now| Arc::as_ptr(now) != old) {
-            return self.store_after(old, incoming, credit, make);
+            drop(credit);
+            return self.store_after(old, incoming, make);
         }
         let node = make(self);
         credit.spend(growth);
@@ -631,13 +635,12 @@ impl<'a, K, V> Visit<'a, K, V> {
         &mut self,
         old: *const Node<K, V>,
         incoming: Incoming,
-        credit: &mut Credit<'_>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Need> {
         let is_old = |gone: &&Removal<K, V>| Arc::as_ptr(&gone.node) == old;
         match self.gone.iter().find(is_old).map(|gone| gone.cause) {
             // Its time was up: the newcomer is stored like any other.
-            Some(Cause::Expired) => self.store(incoming, None, credit, make),
+            Some(Cause::Expired) => self.store(incoming, None, make),
             // The policy chose this very entry to make room for its new value.
             _ => {
                 let node = make(self);
@@ -695,18 +698,21 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
     }
 
-    /// Evicts until `credit` covers `cost`, what has expired first; fails if
-    /// another shard has to help.
-    fn make_room(&mut self, cost: Cost, credit: &mut Credit<'_>) -> Result<(), Need> {
+    /// Evicts until `cost` is paid for, what has expired first; fails if
+    /// another shard has to help. A credit never outlives the visit: the user's
+    /// code, which runs after it, may need all the room there is.
+    fn make_room(&mut self, cost: Cost) -> Result<Credit<'a>, Need> {
+        let hub = self.hub;
+        let mut credit = Credit::new(&hub.budget);
         while let Err(need) = credit.raise_to(cost) {
             if self.reclaim_one() {
                 continue;
             }
-            if self.is_poor(need, cost) || !self.evict(need, credit) {
+            if self.is_poor(need, cost) || !self.evict(need, &mut credit) {
                 return Err(need);
             }
         }
-        Ok(())
+        Ok(credit)
     }
 
     /// Whether this shard would still be within its share with `cost` more:
@@ -744,15 +750,16 @@ impl<'a, K, V> Visit<'a, K, V> {
     }
 
     /// Evicts for another shard's sake: at least one entry, and more as long
-    /// as this shard has more than its share and `credit` is not enough.
-    pub(crate) fn lend(&mut self, need: Need, wanted: Cost, credit: &mut Credit<'_>) -> bool {
+    /// as this shard has more than its share and `wanted` is not to be had.
+    pub(crate) fn lend(&mut self, need: Need, wanted: Cost) -> bool {
+        let hub = self.hub;
         let mut has_lent = false;
-        while self.evict(need, credit) {
+        while self.evict(need, &mut Credit::new(&hub.budget)) {
             has_lent = true;
-            let size = Cost { entries: self.core().slab.len() as u64, weight: self.core().weight };
-            let share = self.hub.share();
-            let is_rich = size.entries > share.entries || size.weight > share.weight;
-            if credit.raise_to(wanted).is_ok() || !is_rich {
+            let share = hub.share();
+            let is_rich =
+                self.core().slab.len() as u64 > share.entries || self.core().weight > share.weight;
+            if hub.budget.has_room(wanted) || !is_rich {
                 break;
             }
         }

@@ -1,9 +1,10 @@
 //! Computing the value of one key, one computation at a time.
 
 use super::Cache;
-use crate::budget::{Cost, Credit};
+use crate::budget::Cost;
 use crate::claim::{Recursion, Turn};
 use crate::hash::{DefaultHashBuilder, KeyHash};
+use crate::inside::Inside;
 use crate::listener::Cause;
 use crate::policy::Need;
 use crate::shard::{Incoming, Visit};
@@ -278,7 +279,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Entry<'a, K, V, S> {
         let key = Arc::new(key);
         loop {
             let mut visit = cache.shard(hash).visit(&cache.shared.hub);
-            if let Some(turn) = visit.turn(hash, &*key) {
+            let turn = visit.turn(hash, &*key);
+            if let Some(turn) = turn.filter(|turn| !visit.claims().overrule(turn)) {
                 drop(visit);
                 turn.wait()?;
                 continue;
@@ -287,10 +289,16 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Entry<'a, K, V, S> {
                 visit.note_use(slot);
                 Arc::clone(visit.node(slot))
             });
+            if visit.has_consequences() {
+                // They run the user's code, which may write this very key:
+                // first they, then the claim.
+                continue;
+            }
             let generation = visit.generation();
             let turn = visit.claims().add(hash.fragment(), Arc::clone(&key));
             drop(visit);
-            return Ok(Claimed { cache, hash, key: Some(key), turn, generation, old });
+            let inside = Some(Inside::enter());
+            return Ok(Claimed { cache, hash, key: Some(key), turn, inside, generation, old });
         }
     }
 }
@@ -311,6 +319,7 @@ struct Claimed<'a, K, V, S> {
     /// Ours and the shard's; gone once the entry owns the key.
     key: Option<Arc<K>>,
     turn: Arc<Turn>,
+    inside: Option<Inside>,
     generation: u64,
     old: Option<Arc<Node<K, V>>>,
 }
@@ -320,18 +329,21 @@ impl<K, V, S> Drop for Claimed<'_, K, V, S> {
         if self.key.is_some() {
             let shared = &self.cache.shared;
             let shard = &shared.shards[self.hash.shard(shared.shards.len())];
-            self.release(&mut shard.visit(&shared.hub));
+            let mut visit = shard.visit(&shared.hub);
+            let key = self.release(&mut visit);
+            drop(visit);
+            drop(key);
         }
-        self.turn.end();
     }
 }
 
 impl<K, V, S> Claimed<'_, K, V, S> {
-    /// Ends the claim, in the same visit as what it leads to: whoever hears of
-    /// the result may write the key. The key comes back to be dropped or
-    /// stored.
+    /// Ends the claim and lets those who wait go on, in the same visit as what
+    /// it leads to: whoever hears of the result may write the key. The key
+    /// comes back to be dropped or stored.
     fn release(&mut self, visit: &mut Visit<'_, K, V>) -> Option<Arc<K>> {
         visit.claims().remove(&self.turn);
+        self.inside = None;
         self.key.take()
     }
 
@@ -346,6 +358,7 @@ impl<K, V, S> Claimed<'_, K, V, S> {
 
 impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     fn keep(mut self) -> Outcome<V> {
+        self.turn.finish();
         let mut visit = self.visit();
         let key = self.release(&mut visit);
         let outcome = match &self.old {
@@ -359,6 +372,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     }
 
     fn remove(mut self) -> Outcome<V> {
+        self.turn.finish();
         let mut visit = self.visit();
         let key = self.release(&mut visit);
         let outcome = match &self.old {
@@ -381,17 +395,19 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
         let cache = self.cache;
         let incoming = self.incoming(&value);
         let mut value = Some(value);
-        let mut credit = Credit::new(&cache.shared.hub.budget);
+        self.turn.finish();
         loop {
             let mut visit = self.visit();
             if self.is_discarded(&visit) {
+                let _key = self.release(&mut visit);
+                drop(visit);
                 return Outcome::Discarded(value);
             }
-            match self.try_store(&mut visit, incoming, &mut credit, &mut value) {
+            match self.try_store(&mut visit, incoming, &mut value) {
                 Ok(outcome) => return outcome,
                 Err(need) => {
                     drop(visit);
-                    cache.borrow(need, incoming.cost, &mut credit);
+                    cache.borrow(need, incoming.cost);
                 }
             }
         }
@@ -415,7 +431,6 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
         &mut self,
         visit: &mut Visit<'a, K, V>,
         incoming: Incoming,
-        credit: &mut Credit<'_>,
         value: &mut Option<V>,
     ) -> Result<Outcome<V>, Need> {
         let key = self.key.as_ref().expect("the key is here until it is stored");
@@ -426,7 +441,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
             (true, Some(_)) => Outcome::Replaced,
             (true, None) => Outcome::Inserted,
         };
-        visit.store(incoming, found, credit, |visit| {
+        visit.store(incoming, found, |visit| {
             let key = self.release(visit).and_then(Arc::into_inner);
             let key = key.expect("a claim's key is shared by nobody else");
             let value = value.take().expect("a value is stored once");

@@ -20,6 +20,7 @@ use crate::maintenance::Stop;
 use crate::shard::{Hub, Intent, Shard};
 use crate::slab::Node;
 use crate::stats::{Lookups, Stats, Tally};
+use crate::steady::Steady;
 use crate::tags::TagTable;
 use equivalent::Equivalent;
 use std::fmt;
@@ -77,9 +78,13 @@ impl<K, V> Shared<K, V> {
 
     /// Frees what was invalidated or has expired, a little under each lock.
     pub(crate) fn run_maintenance(&self) {
+        let mut steady = Steady::default();
         for shard in &self.shards {
-            while shard.visit(&self.hub).reclaim(RECLAIM_BATCH) {}
+            let batch = || shard.visit(&self.hub).reclaim(RECLAIM_BATCH);
+            // After a panic, too, there may be more to reclaim.
+            while steady.step(batch).unwrap_or(true) {}
         }
+        steady.finish();
     }
 }
 
@@ -87,11 +92,14 @@ impl<K, V> Shared<K, V> {
 impl<K, V> Drop for Shared<K, V> {
     fn drop(&mut self) {
         self.stop.now();
-        if self.hub.listener.is_some() {
-            for shard in &self.shards {
-                shard.visit(&self.hub).take_all(Cause::Closed);
-            }
+        if self.hub.listener.is_none() {
+            return;
         }
+        let mut steady = Steady::default();
+        for shard in &self.shards {
+            steady.step(|| shard.visit(&self.hub).take_all(Cause::Closed));
+        }
+        steady.finish();
     }
 }
 

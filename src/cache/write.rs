@@ -1,13 +1,14 @@
 //! Writing: inserting, removing, invalidating, and changing the bounds.
 
 use super::{Cache, EntryOptions};
-use crate::budget::{Cost, Credit};
+use crate::budget::Cost;
 use crate::expiry::nanos;
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
 use crate::shard::{Incoming, Shard, Visit};
 use crate::slab::Node;
+use crate::steady::Steady;
 use equivalent::Equivalent;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -65,7 +66,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let tags = self.shared.tags.set_of(&options.tags);
         let mut incoming = Incoming { hash, cost, span };
         let mut node = Some(Arc::new(Node { key, value, tags }));
-        let mut credit = Credit::new(&self.shared.hub.budget);
         while let Some(unstored) = &node {
             let current = self.ask_expiry(&mut incoming, &unstored.key, &unstored.value);
             let mut visit = self.visit_in_turn(hash, &unstored.key);
@@ -74,12 +74,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 // The key came or went since its `Expiry` was asked: ask again.
                 continue;
             }
-            let stored = visit.store(incoming, found, &mut credit, |_| {
+            let stored = visit.store(incoming, found, |_| {
                 node.take().expect("the loop ends once the entry is stored")
             });
             drop(visit);
             if let Err(need) = stored {
-                self.borrow(need, cost, &mut credit);
+                self.borrow(need, cost);
             }
         }
     }
@@ -107,8 +107,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Equivalent<K> + ?Sized,
     {
         loop {
-            let visit = self.shard(hash).visit(&self.shared.hub);
+            let mut visit = self.shard(hash).visit(&self.shared.hub);
             let Some(turn) = visit.turn(hash, key) else { return visit };
+            if visit.claims().overrule(&turn) {
+                return visit;
+            }
             drop(visit);
             assert!(
                 turn.wait().is_ok(),
@@ -121,17 +124,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
-    pub(super) fn borrow(&self, need: Need, wanted: Cost, credit: &mut Credit<'_>) {
-        let size = |shard: &&Shard<K, V>| match need {
-            Need::Entry => shard.size().entries,
-            Need::Weight => shard.size().weight,
-        };
-        let richest = self.shared.shards.iter().max_by_key(size);
-        let has_lent =
-            richest.is_some_and(|shard| shard.visit(&self.shared.hub).lend(need, wanted, credit));
+    pub(super) fn borrow(&self, need: Need, wanted: Cost) {
+        let mut visit = self.richest(need).visit(&self.shared.hub);
+        let has_lent = visit.lend(need, wanted);
+        drop(visit);
         if !has_lent {
             // All of it is in the hands of other writers, who are about to
-            // store what they have paid for.
+            // store what they have paid for under their locks.
             thread::yield_now();
         }
     }
@@ -314,11 +313,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert!(cache.is_empty());
     /// ```
     pub fn clear(&self) {
+        let mut steady = Steady::default();
         for shard in &self.shared.shards {
-            let mut visit = shard.visit(&self.shared.hub);
-            visit.claims().discard_all();
-            visit.take_all(Cause::Invalidated);
+            steady.step(|| {
+                let mut visit = shard.visit(&self.shared.hub);
+                visit.claims().discard_all();
+                visit.take_all(Cause::Invalidated);
+            });
         }
+        steady.finish();
     }
 
     /// Changes the bound on entries. When it returns, the cache holds no more
@@ -354,22 +357,31 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 
     fn fit_bounds(&self) {
-        let hub = &self.shared.hub;
-        for shard in &self.shared.shards {
-            shard.visit(hub).resize();
+        let (hub, shards) = (&self.shared.hub, &self.shared.shards);
+        let mut steady = Steady::default();
+        for shard in shards {
+            steady.step(|| shard.visit(hub).resize());
         }
         while let Some(need) = hub.budget.excess() {
-            let size = |shard: &&Shard<K, V>| match need {
-                Need::Entry => shard.size().entries,
-                Need::Weight => shard.size().weight,
-            };
-            let richest = self.shared.shards.iter().max_by_key(size);
-            // Nothing to evict: other writers hold the excess in their hands,
-            // and will see the new bound.
-            if !richest.is_some_and(|shard| shard.visit(hub).shrink(SHRINK_BATCH)) {
+            let richest = self.richest(need);
+            let has_shrunk = steady.step(|| richest.visit(hub).shrink(SHRINK_BATCH));
+            if has_shrunk == Some(false) {
+                // Other writers hold the excess in their hands, and will see
+                // the new bound.
                 thread::yield_now();
             }
         }
+        steady.finish();
+    }
+
+    /// The shard that has most of what is needed.
+    fn richest(&self, need: Need) -> &Shard<K, V> {
+        let size = |shard: &&Shard<K, V>| match need {
+            Need::Entry => shard.size().entries,
+            Need::Weight => shard.size().weight,
+        };
+        let shards = &self.shared.shards;
+        shards.iter().max_by_key(size).expect("a cache has at least one shard")
     }
 
     /// Frees all that was invalidated or has expired but is still held.
