@@ -1,7 +1,7 @@
 //! A concurrent cache inside your process: bounded exactly by entries, by
-//! weight or by both, with a choice of eviction policies. What was invalidated
-//! is never read again, and every value that leaves can be listened to, in
-//! order.
+//! weight or by both, with a choice of eviction policies and of lifetimes. What
+//! was invalidated or has expired is never read again, and every value that
+//! leaves can be listened to, in order.
 //!
 //! # Three examples
 //!
@@ -19,16 +19,19 @@
 //! assert_eq!(stock.get("fig"), None);
 //! ```
 //!
-//! Bounded by weight, here in bytes, with a listener that hears what leaves:
+//! Bounded by weight, here in bytes, with a time to live and a listener that
+//! hears what leaves:
 //!
 //! ```
 //! use larder::{Cache, Cause, Eviction};
 //! use std::sync::mpsc::channel;
+//! use std::time::Duration;
 //!
 //! let (tell, told) = channel();
 //! let pages = Cache::builder()
 //!     .weight_capacity(1000)
 //!     .weigher(|path: &&str, page: &String| (path.len() + page.len()) as u32)
+//!     .time_to_live(Duration::from_secs(600))
 //!     .eviction(Eviction::Lru)
 //!     .on_removal(move |path, _page, cause| drop(tell.send((*path, cause))))
 //!     .build()?;
@@ -66,6 +69,11 @@
 //! * **Eviction** follows the [`Eviction`] policy of the cache. FIFO, LRU and
 //!   LFU choose the textbook victim when used from one thread with one shard;
 //!   across shards, each chooses among its own.
+//! * **Lifetimes**, by [`time_to_live`](Builder::time_to_live),
+//!   [`time_to_idle`](Builder::time_to_idle), an [`Expiry`] or
+//!   [`EntryOptions`], end on time for every reader; the value is freed by later
+//!   writes, by [`run_maintenance`](Cache::run_maintenance), or by a thread if
+//!   one is [asked for](Builder::maintenance). The [`Clock`] can be replaced.
 //! * **Invalidation** is a promise: after [`invalidate`](Cache::invalidate),
 //!   [`invalidate_if`](Cache::invalidate_if),
 //!   [`invalidate_tag`](Cache::invalidate_tag) or
@@ -88,7 +96,7 @@
 //!
 //! # Features and what they cost
 //!
-//! Nothing is on by default; larder then brings 13 other crates, none of them a
+//! Nothing is on by default; larder then brings 14 other crates, none of them a
 //! proc macro.
 //!
 //! * `serde`: `Serialize` and `Deserialize` for [`Stats`], [`Eviction`] and
@@ -99,7 +107,7 @@
 //! ```text
 //!   face     cache, builder                          what users call
 //!   shard    shard                                   one lock and what it guards
-//!   rooms    policy  listener  claim  tags  budget  stats  hash
+//!   rooms    policy  expiry  listener  claim  tags  budget  stats  …
 //!   ground   index  slab  slot                       positions, not keys
 //! ```
 //!

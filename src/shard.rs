@@ -415,20 +415,21 @@ impl<'a, K, V> Visit<'a, K, V> {
         self.core.as_mut().expect("locked until the visit ends")
     }
 
-    /// Frees what was invalidated since the last visit, and lets the policy
-    /// hear of the hits.
+    /// Lets the policy hear of the hits, then frees what was invalidated since
+    /// the last visit, and some of what has expired. The hits come first: they
+    /// were made before.
     fn tidy_up(&mut self) {
+        let shard = self.shard;
+        shard.replay_hits(self.core_mut());
         let generation = self.hub.generation.load(Ordering::SeqCst);
         if self.core().generation != generation {
             self.take_all(Cause::Invalidated);
             self.core_mut().generation = generation;
-            self.shard.gauge.generation.store(generation, Ordering::SeqCst);
+            shard.gauge.generation.store(generation, Ordering::SeqCst);
         }
-        if self.shard.gauge.has_doomed.load(Ordering::SeqCst) {
+        if shard.gauge.has_doomed.load(Ordering::SeqCst) {
             self.bury_doomed();
         }
-        let shard = self.shard;
-        shard.replay_hits(self.core_mut());
         self.reclaim(RECLAIM_STEPS);
     }
 
@@ -597,7 +598,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         match found {
             Some(slot) => self.store_over(incoming, slot, make),
             None => {
-                let mut credit = self.make_room(incoming.cost)?;
+                let mut credit = self.make_room(incoming.cost, None)?;
                 let node = make(self);
                 credit.spend(incoming.cost);
                 self.link(incoming, node);
@@ -618,8 +619,8 @@ impl<'a, K, V> Visit<'a, K, V> {
         let (was, is) = (u64::from(self.core().slab.weight(slot)), incoming.cost.weight);
         let growth = weight(is.saturating_sub(was));
         let old = Arc::as_ptr(self.node(slot));
-        let mut credit = self.make_room(growth)?;
-        if self.core().slab.get(slot).is_none_or(|now| Arc::as_ptr(now) != old) {
+        let mut credit = self.make_room(growth, Some(slot))?;
+        if self.core().slab.get(slot).is_none() {
             drop(credit);
             return self.store_after(old, incoming, make);
         }
@@ -644,6 +645,8 @@ impl<'a, K, V> Visit<'a, K, V> {
             // The policy chose this very entry to make room for its new value.
             _ => {
                 let node = make(self);
+                // It came and went: counted both ways, so that sums agree.
+                self.core_mut().tally.inserts += 1;
                 self.put_aside(incoming.hash.fragment(), node, Cause::Size);
                 Ok(())
             }
@@ -698,13 +701,17 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
     }
 
-    /// Evicts until `cost` is paid for, what has expired first; fails if
-    /// another shard has to help. A credit never outlives the visit: the user's
-    /// code, which runs after it, may need all the room there is.
-    fn make_room(&mut self, cost: Cost) -> Result<Credit<'a>, Need> {
+    /// Evicts until `cost` is paid for, what has expired first, or until
+    /// `replaced`, which the room is for, has left itself. Fails if another
+    /// shard has to help. A credit never outlives the visit: the user's code,
+    /// which runs after it, may need all the room there is.
+    fn make_room(&mut self, cost: Cost, replaced: Option<Slot>) -> Result<Credit<'a>, Need> {
         let hub = self.hub;
         let mut credit = Credit::new(&hub.budget);
         while let Err(need) = credit.raise_to(cost) {
+            if replaced.is_some_and(|slot| self.core().slab.get(slot).is_none()) {
+                break;
+            }
             if self.reclaim_one() {
                 continue;
             }

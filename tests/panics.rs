@@ -12,7 +12,7 @@ mod quiet;
 #[path = "common/watchdog.rs"]
 mod watchdog;
 
-use larder::{Cache, Cause, Compute, EntryOptions, Equivalent, Eviction, Outcome};
+use larder::{Cache, Cause, Compute, EntryOptions, Equivalent, Eviction, Expiry, Outcome};
 use parking_lot::Mutex;
 use quiet::{keep_quiet_about, message_of};
 use std::cell::Cell;
@@ -22,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 use watchdog::must_end;
 
 const BOOM: &str = "boom: a panic of the test's own";
@@ -36,6 +37,7 @@ enum Bomb {
     DropKey,
     DropValue,
     Weigher,
+    Expiry,
     Listener,
     Predicate,
     Compute,
@@ -44,7 +46,7 @@ enum Bomb {
 }
 
 impl Bomb {
-    const ALL: [Bomb; 12] = [
+    const ALL: [Bomb; 13] = [
         Bomb::Hash,
         Bomb::Eq,
         Bomb::CloneKey,
@@ -52,6 +54,7 @@ impl Bomb {
         Bomb::DropKey,
         Bomb::DropValue,
         Bomb::Weigher,
+        Bomb::Expiry,
         Bomb::Listener,
         Bomb::Predicate,
         Bomb::Compute,
@@ -62,7 +65,8 @@ impl Bomb {
     /// Whether it runs before the operation changes anything.
     fn comes_first(self) -> bool {
         match self {
-            Bomb::Hash | Bomb::Eq | Bomb::Weigher | Bomb::Compute | Bomb::Make | Bomb::Read => true,
+            Bomb::Hash | Bomb::Eq | Bomb::Weigher | Bomb::Expiry => true,
+            Bomb::Compute | Bomb::Make | Bomb::Read => true,
             Bomb::CloneKey | Bomb::CloneValue | Bomb::DropKey | Bomb::DropValue => false,
             Bomb::Listener | Bomb::Predicate => false,
         }
@@ -173,22 +177,45 @@ impl Drop for Value {
     }
 }
 
+/// As long as any test could ever take, but not for ever.
+const LIFETIME: Duration = Duration::from_secs(1 << 20);
+
+struct LongLife;
+
+impl Expiry<Key, Value> for LongLife {
+    fn on_create(&self, _: &Key, _: &Value) -> Duration {
+        use_of(Bomb::Expiry);
+        LIFETIME
+    }
+
+    fn on_update(&self, _: &Key, _: &Value, _: Duration) -> Duration {
+        use_of(Bomb::Expiry);
+        LIFETIME
+    }
+
+    fn on_read(&self, _: &Key, _: &Value, _: Duration) -> Duration {
+        use_of(Bomb::Expiry);
+        LIFETIME
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     eviction: Eviction,
     /// All of the first keys fit, and no more, or else some more do.
     is_full: bool,
     shards: usize,
+    has_expiry: bool,
     has_listener: bool,
 }
 
 impl Shape {
     fn all() -> Vec<Shape> {
         let mut shapes = Vec::new();
-        for eviction in [Eviction::Lru, Eviction::TinyLfu] {
+        for (eviction, has_expiry) in [(Eviction::Lru, false), (Eviction::TinyLfu, true)] {
             for (is_full, shards) in [(false, 1), (false, 4), (true, 1), (true, 4)] {
                 for has_listener in [false, true] {
-                    shapes.push(Shape { eviction, is_full, shards, has_listener });
+                    shapes.push(Shape { eviction, is_full, shards, has_expiry, has_listener });
                 }
             }
         }
@@ -224,6 +251,9 @@ impl Pantry {
                 use_of(Bomb::Weigher);
                 value.weight
             });
+        if shape.has_expiry {
+            builder = builder.expiry(LongLife);
+        }
         if shape.has_listener {
             let told = Arc::clone(&told);
             builder = builder.on_removal(move |_: &Key, value: &Value, _: Cause| {
@@ -325,6 +355,7 @@ const OPERATIONS: &[Operation] = &[
     reads("peek", |pantry| _ = pantry.cache.peek(&Query(KEY))),
     reads("read", |pantry| pantry.read(KEY)),
     reads("contains_key", |pantry| _ = pantry.cache.contains_key(&Query(KEY))),
+    reads("expires_in", |pantry| _ = pantry.cache.expires_in(&Query(KEY))),
     reads("iter", |pantry| pantry.cache.iter().for_each(drop)),
     reads("hottest", |pantry| _ = pantry.cache.hottest(9)),
     reads("coldest", |pantry| _ = pantry.cache.coldest(9)),
@@ -551,6 +582,11 @@ fn a_panic_in_a_weigher_spoils_nothing() {
 }
 
 #[test]
+fn a_panic_in_an_expiry_spoils_nothing() {
+    explode(Bomb::Expiry);
+}
+
+#[test]
 fn a_panic_in_a_listener_spoils_nothing() {
     explode(Bomb::Listener);
 }
@@ -626,7 +662,7 @@ const ENDS: &[(&str, End)] = &[
 #[test]
 fn whoever_waits_for_a_computation_that_panics_goes_on() {
     keep_quiet_about(BOOM);
-    let shapes = Shape::all().into_iter().filter(|shape| shape.eviction == Eviction::Lru);
+    let shapes = Shape::all().into_iter().filter(|shape| !shape.is_full);
     for shape in shapes {
         for (name, end) in ENDS {
             for (bomb, at_use) in Bomb::ALL.into_iter().flat_map(|b| [(b, 1), (b, 2), (b, 3)]) {

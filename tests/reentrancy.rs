@@ -9,7 +9,7 @@ mod quiet;
 #[path = "common/watchdog.rs"]
 mod watchdog;
 
-use larder::{Cache, Compute, ComputeError, EntryOptions, Equivalent, Eviction, Outcome};
+use larder::{Cache, Compute, ComputeError, EntryOptions, Equivalent, Eviction, Expiry, Outcome};
 use quiet::{keep_quiet_about, message_of};
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 use watchdog::must_end;
 
 /// The key that is inserted, computed, removed …
@@ -34,6 +35,7 @@ const HEAVY: u32 = 1000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Callback {
     Weigher,
+    Expiry,
     Listener,
     DropKey,
     DropValue,
@@ -106,6 +108,28 @@ impl Drop for Value {
 
 const LIGHT: Value = Value { weight: 1 };
 
+/// As long as any test could ever take, but not for ever.
+const LIFETIME: Duration = Duration::from_secs(1 << 20);
+
+struct LongLife;
+
+impl Expiry<Key, Value> for LongLife {
+    fn on_create(&self, _: &Key, _: &Value) -> Duration {
+        at(Callback::Expiry);
+        LIFETIME
+    }
+
+    fn on_update(&self, _: &Key, _: &Value, _: Duration) -> Duration {
+        at(Callback::Expiry);
+        LIFETIME
+    }
+
+    fn on_read(&self, _: &Key, _: &Value, _: Duration) -> Duration {
+        at(Callback::Expiry);
+        LIFETIME
+    }
+}
+
 type Pantry = Cache<Key, Value>;
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +137,7 @@ struct Shape {
     eviction: Eviction,
     capacity: usize,
     shards: usize,
+    has_expiry: bool,
     has_listener: bool,
 }
 
@@ -127,6 +152,9 @@ impl Shape {
                 at(Callback::Weigher);
                 value.weight
             });
+        if self.has_expiry {
+            builder = builder.expiry(LongLife);
+        }
         if self.has_listener {
             builder = builder.on_removal(|_, _, _| at(Callback::Listener));
         }
@@ -139,16 +167,17 @@ impl Shape {
 
     fn all() -> Vec<Shape> {
         let shapes = [
-            (Eviction::Lru, 100, 1),
-            (Eviction::TinyLfu, 100, 8),
-            (Eviction::TinyLfu, 1, 1),
-            (Eviction::Lru, 1, 8),
+            (Eviction::Lru, 100, 1, false),
+            (Eviction::TinyLfu, 100, 8, true),
+            (Eviction::TinyLfu, 1, 1, true),
+            (Eviction::Lru, 1, 8, false),
         ];
         let with = |has_listener| {
-            shapes.map(|(eviction, capacity, shards)| Shape {
+            shapes.map(|(eviction, capacity, shards, has_expiry)| Shape {
                 eviction,
                 capacity,
                 shards,
+                has_expiry,
                 has_listener,
             })
         };
@@ -190,6 +219,7 @@ const METHODS: &[Method] = &[
     looks("peek", |cache, key| _ = cache.peek(&key)),
     looks("read", |cache, key| _ = cache.read(&key, |value| value.weight)),
     looks("contains_key", |cache, key| _ = cache.contains_key(&key)),
+    looks("expires_in", |cache, key| _ = cache.expires_in(&key)),
     looks("iter", |cache, _| _ = cache.iter().count()),
     looks("hottest", |cache, _| _ = cache.hottest(3)),
     looks("coldest", |cache, _| _ = cache.coldest(3)),
@@ -331,10 +361,12 @@ fn check(callback: Callback, triggers: &[Trigger], is_computing: bool) {
     keep_quiet_about(REFUSAL);
     for shape in Shape::all() {
         for trigger in triggers {
-            let needs_listener = callback == Callback::Listener;
-            if needs_listener && !shape.has_listener
-                || trigger.is_for_full && !shape.is_full_with_one()
-            {
+            let has_callback = match callback {
+                Callback::Listener => shape.has_listener,
+                Callback::Expiry => shape.has_expiry,
+                _ => true,
+            };
+            if !has_callback || trigger.is_for_full && !shape.is_full_with_one() {
                 continue;
             }
             for method in METHODS {
@@ -413,6 +445,28 @@ fn a_weigher_of_a_computed_value_may_call_any_method_but_write_its_key() {
         without_key("or_insert_with", make_key),
     ];
     check(Callback::Weigher, &triggers, true);
+}
+
+#[test]
+fn an_expiry_may_call_any_method() {
+    let triggers = [
+        with_key("insert over", insert_key),
+        without_key("insert", insert_key),
+        with_key("get", |cache| _ = cache.get(&KEY)),
+        with_key("read", |cache| _ = cache.read(&KEY, |value| value.weight)),
+        with_key("a hit of or_insert_with", make_key),
+    ];
+    check(Callback::Expiry, &triggers, false);
+}
+
+#[test]
+fn an_expiry_of_a_computed_value_may_call_any_method_but_write_its_key() {
+    let triggers = [
+        with_key("a computed replacement", compute_key),
+        without_key("a computed value", compute_key),
+        without_key("or_insert_with", make_key),
+    ];
+    check(Callback::Expiry, &triggers, true);
 }
 
 #[test]

@@ -504,7 +504,12 @@ fn racing_writers_hold_few_values_beyond_the_capacity() {
             let (ledger, told) = (Arc::<Ledger>::default(), Told::default());
             let mut builder = setup.builder();
             if is_told {
-                builder = builder.on_removal(told.listener());
+                // A slow listener keeps what it is told of alive meanwhile.
+                let note = told.listener();
+                builder = builder.on_removal(move |key, value, cause| {
+                    (0..8).for_each(|_| thread::yield_now());
+                    note(key, value, cause);
+                });
             }
             let cache = builder.build().unwrap();
             let shared = (cache.clone(), Arc::clone(&ledger));

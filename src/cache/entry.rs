@@ -285,15 +285,16 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Entry<'a, K, V, S> {
                 turn.wait()?;
                 continue;
             }
-            let old = visit.find(hash, &*key).map(|slot| {
-                visit.note_use(slot);
-                Arc::clone(visit.node(slot))
-            });
+            let found = visit.find(hash, &*key);
             if visit.has_consequences() {
                 // They run the user's code, which may write this very key:
                 // first they, then the claim.
                 continue;
             }
+            let old = found.map(|slot| {
+                visit.note_use(slot);
+                Arc::clone(visit.node(slot))
+            });
             let generation = visit.generation();
             let turn = visit.claims().add(hash.fragment(), Arc::clone(&key));
             drop(visit);

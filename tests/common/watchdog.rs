@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// No measure of speed: what does not end by then never will, even on a busy
 /// machine under a sanitizer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `work` in a thread of its own, and returns its result or its panic.
 ///
