@@ -7,7 +7,8 @@
 //! does not touch it, so it is quiet once the cache is full.
 
 use crate::policy::Need;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What entries cost: their number and their weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -92,13 +93,10 @@ impl Budget {
         self.weight.max.store(weight, Ordering::SeqCst);
     }
 
-    /// Whether there is room for this just now.
-    pub(crate) fn has_room(&self, cost: Cost) -> bool {
-        let fits = |account: &Account, amount: u64| {
-            let after = account.used.load(Ordering::Relaxed).checked_add(amount);
-            after.is_some_and(|sum| sum <= account.max())
-        };
-        fits(&self.entries, cost.entries) && fits(&self.weight, cost.weight)
+    /// Whether there is this much weight to be had just now.
+    pub(crate) fn has_weight(&self, weight: u64) -> bool {
+        let after = self.weight.used.load(Ordering::Relaxed).checked_add(weight);
+        after.is_some_and(|sum| sum <= self.weight.max())
     }
 
     /// Whether an empty cache would have room for this.
@@ -121,6 +119,14 @@ impl Budget {
         self.entries.give(cost.entries);
         self.weight.give(cost.weight);
     }
+}
+
+/// A shard cannot make room by itself: another one has to give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shortage {
+    pub(crate) need: Need,
+    /// What the writer has to pay in all.
+    pub(crate) wanted: Cost,
 }
 
 /// What a writer has paid in and not yet spent on an entry. What is left goes
@@ -170,6 +176,49 @@ impl Drop for Credit<'_> {
     }
 }
 
+/// The writers that make other shards give.
+///
+/// Such a writer has a value in its hands and drops another one, so there may
+/// be two values beyond the capacity for each. Only as many as there are shards
+/// are let in at a time; the others look again for room meanwhile.
+pub(crate) struct Lenders {
+    active: AtomicUsize,
+    most: usize,
+}
+
+thread_local! {
+    /// Whether this thread is let in already, here or in another cache: what
+    /// it drops may write, and must not wait for itself.
+    static IS_IN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// As long as this lives, the thread is let in.
+pub(crate) struct Lender<'a> {
+    lenders: &'a Lenders,
+    was_in: bool,
+}
+
+impl Lenders {
+    pub(crate) fn new(most: usize) -> Self {
+        Lenders { active: AtomicUsize::new(0), most }
+    }
+
+    pub(crate) fn enter(&self) -> Option<Lender<'_>> {
+        let was_in = IS_IN.try_with(|is_in| is_in.replace(true)).unwrap_or(true);
+        let lender = Lender { lenders: self, was_in };
+        let before = self.active.fetch_add(1, Ordering::Relaxed);
+        // Too many: dropping `lender` takes back what was done.
+        (before < self.most || was_in).then_some(lender)
+    }
+}
+
+impl Drop for Lender<'_> {
+    fn drop(&mut self) {
+        self.lenders.active.fetch_sub(1, Ordering::Relaxed);
+        let _ = IS_IN.try_with(|is_in| is_in.set(self.was_in));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +242,21 @@ mod tests {
         assert_eq!(credit.raise_to(Cost { entries: 1, weight: u64::MAX }), Ok(()));
         credit.spend(Cost { entries: 1, weight: u64::MAX });
         assert_eq!(credit.raise_to(Cost { entries: 1, weight: 1 }), Err(Need::Weight));
+    }
+
+    #[test]
+    fn as_many_lenders_are_let_in_as_allowed_and_those_who_are_in_already() {
+        let lenders = Lenders::new(1);
+        let first = lenders.enter();
+        assert!(first.is_some());
+        assert!(lenders.enter().is_some(), "the same thread, further in");
+        std::thread::spawn({
+            let lenders: &'static Lenders = Box::leak(Box::new(Lenders::new(0)));
+            move || assert!(lenders.enter().is_none())
+        })
+        .join()
+        .unwrap();
+        drop(first);
+        assert_eq!(lenders.active.load(Ordering::Relaxed), 0);
     }
 }

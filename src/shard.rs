@@ -15,7 +15,7 @@
 //!              └───────────────────────────┴── put aside ───────┘ tell and drop
 //! ```
 
-use crate::budget::{Budget, Cost, Credit};
+use crate::budget::{Budget, Cost, Credit, Lenders, Shortage};
 use crate::claim::{Claims, Turn};
 use crate::expiry::{Deadlines, Lifetimes, NEVER, Span, nanos, until};
 use crate::hash::KeyHash;
@@ -38,6 +38,7 @@ pub(crate) struct Hub<K, V> {
     pub(crate) shards: usize,
     pub(crate) eviction: Eviction,
     pub(crate) budget: Budget,
+    pub(crate) lenders: Lenders,
     /// Counts `invalidate_all`. A shard that was last tidied under another
     /// generation holds nothing that anybody may see.
     pub(crate) generation: AtomicU64,
@@ -586,7 +587,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         incoming: Incoming,
         found: Option<Slot>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
-    ) -> Result<(), Need> {
+    ) -> Result<(), Shortage> {
         if !self.could_hold(incoming.cost) {
             if let Some(slot) = found {
                 self.remove(slot, Cause::Replaced);
@@ -613,7 +614,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         incoming: Incoming,
         slot: Slot,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
-    ) -> Result<(), Need> {
+    ) -> Result<(), Shortage> {
         self.note_use(slot);
         let weight = |weight| Cost { entries: 0, weight };
         let (was, is) = (u64::from(self.core().slab.weight(slot)), incoming.cost.weight);
@@ -637,7 +638,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         old: *const Node<K, V>,
         incoming: Incoming,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
-    ) -> Result<(), Need> {
+    ) -> Result<(), Shortage> {
         let is_old = |gone: &&Removal<K, V>| Arc::as_ptr(&gone.node) == old;
         match self.gone.iter().find(is_old).map(|gone| gone.cause) {
             // Its time was up: the newcomer is stored like any other.
@@ -705,7 +706,7 @@ impl<'a, K, V> Visit<'a, K, V> {
     /// `replaced`, which the room is for, has left itself. Fails if another
     /// shard has to help. A credit never outlives the visit: the user's code,
     /// which runs after it, may need all the room there is.
-    fn make_room(&mut self, cost: Cost, replaced: Option<Slot>) -> Result<Credit<'a>, Need> {
+    fn make_room(&mut self, cost: Cost, replaced: Option<Slot>) -> Result<Credit<'a>, Shortage> {
         let hub = self.hub;
         let mut credit = Credit::new(&hub.budget);
         while let Err(need) = credit.raise_to(cost) {
@@ -716,7 +717,7 @@ impl<'a, K, V> Visit<'a, K, V> {
                 continue;
             }
             if self.is_poor(need, cost) || !self.evict(need, &mut credit) {
-                return Err(need);
+                return Err(Shortage { need, wanted: cost });
             }
         }
         Ok(credit)
@@ -756,17 +757,16 @@ impl<'a, K, V> Visit<'a, K, V> {
         true
     }
 
-    /// Evicts for another shard's sake: at least one entry, and more as long
-    /// as this shard has more than its share and `wanted` is not to be had.
-    pub(crate) fn lend(&mut self, need: Need, wanted: Cost) -> bool {
+    /// Evicts for another shard's sake: one entry at least, and more for
+    /// weight, as long as this shard has more than its share. Returns whether
+    /// any left.
+    pub(crate) fn lend(&mut self, Shortage { need, wanted }: Shortage) -> bool {
         let hub = self.hub;
         let mut has_lent = false;
         while self.evict(need, &mut Credit::new(&hub.budget)) {
             has_lent = true;
-            let share = hub.share();
-            let is_rich =
-                self.core().slab.len() as u64 > share.entries || self.core().weight > share.weight;
-            if hub.budget.has_room(wanted) || !is_rich {
+            let is_enough = need == Need::Entry || hub.budget.has_weight(wanted.weight);
+            if is_enough || self.core().weight <= hub.share().weight {
                 break;
             }
         }

@@ -1,12 +1,11 @@
 //! Computing the value of one key, one computation at a time.
 
 use super::Cache;
-use crate::budget::Cost;
+use crate::budget::{Cost, Shortage};
 use crate::claim::{Recursion, Turn};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::inside::Inside;
 use crate::listener::Cause;
-use crate::policy::Need;
 use crate::shard::{Incoming, Visit};
 use crate::slab::Node;
 use crate::tags::TagSet;
@@ -406,9 +405,9 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
             }
             match self.try_store(&mut visit, incoming, &mut value) {
                 Ok(outcome) => return outcome,
-                Err(need) => {
+                Err(shortage) => {
                     drop(visit);
-                    cache.borrow(need, incoming.cost);
+                    cache.borrow(shortage);
                 }
             }
         }
@@ -433,7 +432,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
         visit: &mut Visit<'a, K, V>,
         incoming: Incoming,
         value: &mut Option<V>,
-    ) -> Result<Outcome<V>, Need> {
+    ) -> Result<Outcome<V>, Shortage> {
         let key = self.key.as_ref().expect("the key is here until it is stored");
         let found = visit.find(self.hash, &**key);
         let tags = self.old.as_ref().map_or_else(TagSet::default, |node| node.tags.clone());

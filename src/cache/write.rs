@@ -1,7 +1,7 @@
 //! Writing: inserting, removing, invalidating, and changing the bounds.
 
 use super::{Cache, EntryOptions};
-use crate::budget::Cost;
+use crate::budget::{Cost, Shortage};
 use crate::expiry::nanos;
 use crate::hash::KeyHash;
 use crate::listener::Cause;
@@ -78,8 +78,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 node.take().expect("the loop ends once the entry is stored")
             });
             drop(visit);
-            if let Err(need) = stored {
-                self.borrow(need, cost);
+            if let Err(shortage) = stored {
+                self.borrow(shortage);
             }
         }
     }
@@ -124,13 +124,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
-    pub(super) fn borrow(&self, need: Need, wanted: Cost) {
-        let mut visit = self.richest(need).visit(&self.shared.hub);
-        let has_lent = visit.lend(need, wanted);
-        drop(visit);
+    pub(super) fn borrow(&self, shortage: Shortage) {
+        let lender = self.shared.hub.lenders.enter();
+        let has_lent = lender.is_some() && {
+            let mut visit = self.richest(shortage.need).visit(&self.shared.hub);
+            visit.lend(shortage)
+        };
         if !has_lent {
-            // All of it is in the hands of other writers, who are about to
-            // store what they have paid for under their locks.
+            // Others are about to make room, or to store what they have paid
+            // for.
             thread::yield_now();
         }
     }
