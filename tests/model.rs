@@ -9,8 +9,10 @@
 #[path = "../fuzz/src/hashing.rs"]
 mod hashing;
 #[path = "../fuzz/src/ledger.rs"]
+#[allow(dead_code, reason = "public there, and whole; used here in part")]
 mod ledger;
 #[path = "../fuzz/src/model.rs"]
+#[allow(dead_code, reason = "public there, and whole; used here in part")]
 mod model;
 #[path = "../fuzz/src/script.rs"]
 mod script;

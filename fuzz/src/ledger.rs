@@ -5,7 +5,7 @@
 //! may be missing, nothing that is gone may be seen, every value is told once
 //! and for a cause that fits, and nobody is evicted while there is room.
 
-use crate::model::{Bounds, Entry, Key, Left, Tags, Value, Why};
+use crate::model::{Bounds, Entry, Key, Left, Value, Why};
 use std::collections::BTreeMap;
 
 /// What a call of the cache was meant to do.
@@ -102,10 +102,6 @@ impl Ledger {
         let gone = self.present.values().copied().filter(|entry| is_meant(entry));
         self.doomed.extend(gone);
         self.present.retain(|_, entry| !is_meant(entry));
-    }
-
-    pub fn invalidate_tags(&mut self, tags: Tags) {
-        self.invalidate(|entry| entry.tags & tags != 0);
     }
 
     /// Enters a deed and all that was told before it returned.
