@@ -2,7 +2,7 @@
 
 use crate::budget::Cost;
 use crate::cache::{Cache, Shared};
-use crate::expiry::{Clock, Expiry, SystemClock};
+use crate::expiry::{Clock, Expiry};
 use crate::hash::DefaultHashBuilder;
 use crate::listener::Cause;
 use crate::maintenance;
@@ -56,7 +56,8 @@ pub struct Builder<K, V, S = DefaultHashBuilder> {
     pub(crate) time_to_idle: Option<Duration>,
     pub(crate) ttl_jitter: f64,
     pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
-    pub(crate) clock: Box<dyn Clock>,
+    /// `None`: the system's.
+    pub(crate) clock: Option<Box<dyn Clock>>,
     maintenance: Option<Maintenance<K, V>>,
     pub(crate) hasher: S,
 }
@@ -84,7 +85,7 @@ impl<K, V> Builder<K, V> {
             time_to_idle: None,
             ttl_jitter: 0.0,
             expiry: None,
-            clock: Box::new(SystemClock::default()),
+            clock: None,
             maintenance: None,
             hasher: DefaultHashBuilder::default(),
         }
@@ -343,7 +344,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// # Ok::<(), larder::BuildError>(())
     /// ```
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Box::new(clock);
+        self.clock = Some(Box::new(clock));
         self
     }
 

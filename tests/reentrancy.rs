@@ -10,8 +10,9 @@ mod quiet;
 mod watchdog;
 
 use larder::{Cache, Compute, ComputeError, EntryOptions, Equivalent, Eviction, Expiry, Outcome};
+use parking_lot::Mutex;
 use quiet::{keep_quiet_about, message_of};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -732,7 +733,7 @@ fn a_wait_that_is_over_is_no_part_of_a_circle() {
 #[test]
 fn a_computation_may_remove_what_a_listener_that_waits_for_it_is_told_of() {
     let ended = must_end("a listener and a computation", || {
-        let home: Arc<parking_lot::Mutex<Option<Cache<u64, u64>>>> = Arc::default();
+        let home: Arc<Mutex<Option<Cache<u64, u64>>>> = Arc::default();
         let is_told = Arc::new(AtomicBool::new(false));
         let listener = {
             let (home, is_told) = (Arc::clone(&home), Arc::clone(&is_told));
@@ -775,7 +776,7 @@ fn a_computation_may_remove_what_a_listener_that_waits_for_it_is_told_of() {
 #[test]
 fn a_listener_may_write_a_key_whose_computed_value_is_just_rejected() {
     let ended = must_end("a listener and a computed value", || {
-        let home: Arc<parking_lot::Mutex<Option<Cache<u64, u64>>>> = Arc::default();
+        let home: Arc<Mutex<Option<Cache<u64, u64>>>> = Arc::default();
         let is_told = Arc::new(AtomicBool::new(false));
         let listener = {
             let (home, is_told) = (Arc::clone(&home), Arc::clone(&is_told));
@@ -811,6 +812,57 @@ fn a_listener_may_write_a_key_whose_computed_value_is_just_rejected() {
         // computation. That has a value of `KEY` to tell, too.
         cache.insert(OTHER, 10);
         assert_eq!(computer.join().unwrap(), Outcome::Rejected);
+        home.lock().take();
+        cache.validate().unwrap();
+    });
+    assert!(ended.is_ok());
+}
+
+thread_local! {
+    /// Whether this thread's listener looks on idly.
+    static IS_IDLE: Cell<bool> = const { Cell::new(false) };
+}
+
+#[test]
+fn a_computation_may_insert_others_while_many_listeners_wait_for_it() {
+    const WAITERS: usize = 12;
+    let ended = must_end("many listeners and a computation", || {
+        let home: Arc<Mutex<Option<Cache<u64, u64>>>> = Arc::default();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let listener = {
+            let (home, waiting) = (Arc::clone(&home), Arc::clone(&waiting));
+            move |_: &u64, _: &u64, _| {
+                if !IS_IDLE.replace(true) {
+                    waiting.fetch_add(1, Ordering::AcqRel);
+                    let cache = home.lock().clone().unwrap();
+                    cache.insert(KEY, 1);
+                }
+            }
+        };
+        let builder = Cache::builder().capacity(1).shards(2).on_removal(listener);
+        let cache: Cache<u64, u64> = builder.build().unwrap();
+        *home.lock() = Some(cache.clone());
+        let outcome = cache.entry(KEY).try_and_compute(|_| {
+            IS_IDLE.set(true);
+            let spawn = |me: usize| {
+                let cache = cache.clone();
+                // Writes until its listener is called, which then waits.
+                let write = move || {
+                    let keys = (1..).map(|i| (i * WAITERS + me) as u64);
+                    keys.take_while(|_| !IS_IDLE.get()).for_each(|key| cache.insert(key, 0));
+                };
+                thread::spawn(write)
+            };
+            let running: Vec<_> = (0..WAITERS).map(spawn).collect();
+            while waiting.load(Ordering::Acquire) < WAITERS {
+                thread::yield_now();
+            }
+            // Some of these belong to another shard than the one that is here.
+            (1..50).for_each(|key| cache.insert(key, 0));
+            Err::<Compute<u64>, _>(running)
+        });
+        let Err(ComputeError::Failed(running)) = outcome else { panic!("it has failed") };
+        running.into_iter().for_each(|thread| thread.join().unwrap());
         home.lock().take();
         cache.validate().unwrap();
     });

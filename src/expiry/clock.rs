@@ -61,11 +61,18 @@ impl Default for SystemClock {
     }
 }
 
-impl Clock for SystemClock {
+impl SystemClock {
+    /// Nanoseconds since this clock was made.
     #[inline]
-    fn now(&self) -> Duration {
+    pub(super) fn nanos(&self) -> u64 {
         let now = coarsetime::Instant::now_without_cache_update();
-        now.duration_since(self.start).into()
+        now.duration_since(self.start).as_nanos()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos())
     }
 }
 

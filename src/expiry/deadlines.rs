@@ -74,6 +74,7 @@ impl Deadlines {
     }
 
     /// When the entry at `slot` ends.
+    #[inline]
     pub(crate) fn of(&self, slot: Slot) -> u64 {
         self.0.as_ref().map_or(NEVER, |numbers| numbers.of(slot))
     }
@@ -100,9 +101,8 @@ impl Deadlines {
     }
 
     /// Notes a use of the entry at `slot`. Called by readers without a lock.
-    /// Asks for the time only if the use moves the entry's deadline.
     #[inline]
-    pub(crate) fn touch(&self, slot: Slot, now: impl FnOnce() -> u64) {
+    pub(crate) fn touch(&self, slot: Slot, now: u64) {
         if let Some(numbers) = &self.0 {
             numbers.touch(slot, now);
         }
@@ -115,7 +115,7 @@ impl Deadlines {
         let Some(numbers) = &self.0 else { return false };
         let before = numbers.of(slot);
         numbers.rules.of(slot).own_at.store(now.saturating_add(own), Ordering::Relaxed);
-        numbers.touch(slot, || now);
+        numbers.touch(slot, now);
         numbers.of(slot) < before
     }
 
@@ -193,13 +193,13 @@ impl Numbers {
         }
     }
 
-    fn touch(&self, slot: Slot, now: impl FnOnce() -> u64) {
+    fn touch(&self, slot: Slot, now: u64) {
         let Some(rules) = self.rules.get(slot) else { return };
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         if load(&rules.tti) == 0 {
             return;
         }
-        let idle_at = now().saturating_add(load(&rules.tti));
+        let idle_at = now.saturating_add(load(&rules.tti));
         let earliest = idle_at.min(load(&rules.ttl_at)).min(load(&rules.own_at));
         // The clock moves in steps, so in most cases nothing has changed, and
         // readers do not write what others read.

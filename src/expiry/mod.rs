@@ -152,8 +152,7 @@ pub(crate) struct Lifetimes<K, V> {
     /// By which part of itself a time to live may be shortened.
     pub(crate) jitter: f64,
     pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
-    clock: Box<dyn Clock>,
-    start: Duration,
+    time: TimeSource,
     /// The latest time that anybody has seen: a clock that goes back does not
     /// take the cache with it.
     latest: AtomicU64,
@@ -164,18 +163,21 @@ impl<K, V> Lifetimes<K, V> {
         (ttl, tti): (Option<Duration>, Option<Duration>),
         jitter: f64,
         expiry: Option<Box<dyn Expiry<K, V>>>,
-        clock: Box<dyn Clock>,
+        clock: Option<Box<dyn Clock>>,
     ) -> Self {
         let nanos = |lifetime: Option<Duration>| lifetime.map_or(NEVER, nanos);
-        let start = clock.now();
+        let time = match clock {
+            None => TimeSource::System(SystemClock::default()),
+            Some(clock) => TimeSource::User { start: clock.now(), clock },
+        };
         let latest = AtomicU64::new(0);
-        Lifetimes { ttl: nanos(ttl), tti: nanos(tti), jitter, expiry, clock, start, latest }
+        Lifetimes { ttl: nanos(ttl), tti: nanos(tti), jitter, expiry, time, latest }
     }
 
     /// Nanoseconds since the cache was made; never less than before.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        let now = nanos(self.clock.now().saturating_sub(self.start)).min(NEVER - 1);
+        let now = self.time.nanos();
         let latest = self.latest.load(Ordering::Relaxed);
         if now > latest {
             // Once for each step of the clock, not for each look at it.
@@ -200,6 +202,25 @@ impl<K, V> Lifetimes<K, V> {
         let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         let part = (mixed >> 11) as f64 / (1_u64 << 53) as f64;
         ttl - (ttl as f64 * self.jitter * part) as u64
+    }
+}
+
+/// Where the time comes from. Every look-up with a deadline asks, so the usual
+/// clock is called directly, without the detour over a [`Duration`].
+enum TimeSource {
+    System(SystemClock),
+    User { clock: Box<dyn Clock>, start: Duration },
+}
+
+impl TimeSource {
+    #[inline]
+    fn nanos(&self) -> u64 {
+        match self {
+            TimeSource::System(clock) => clock.nanos(),
+            TimeSource::User { clock, start } => {
+                nanos(clock.now().saturating_sub(*start)).min(NEVER - 1)
+            }
+        }
     }
 }
 

@@ -1,0 +1,11 @@
+//! What the binaries of this package share: the caches to compare, keys, a
+//! stopwatch, a count of the heap, and tables.
+//!
+//! Caches are set up as their documentation suggests and as larder is: by
+//! capacity and rule of expiry, with everything else as by default.
+
+pub mod contenders;
+pub mod heap;
+pub mod keys;
+pub mod measure;
+pub mod table;
