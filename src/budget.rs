@@ -9,6 +9,7 @@
 use crate::policy::Need;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 
 /// What entries cost: their number and their weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -180,11 +181,17 @@ impl Drop for Credit<'_> {
 ///
 /// Such a writer has a value in its hands and drops another one, so there may
 /// be two values beyond the capacity for each. Only as many as there are shards
-/// are let in at a time; the others look again for room meanwhile.
+/// are let in at a time. The others wait for a turn, but not for ever: what is
+/// dropped runs the user's code, and that may wait for anything.
 pub(crate) struct Lenders {
     active: AtomicUsize,
     most: usize,
 }
+
+/// How often a writer lets others go first: some 10 ms if nobody else has
+/// anything to do, and long enough for those who were merely interrupted on a
+/// machine with many more threads than processors.
+const PATIENCE: u32 = 1 << 14;
 
 thread_local! {
     /// Whether this thread is let in already, here or in another cache: what
@@ -203,12 +210,22 @@ impl Lenders {
         Lenders { active: AtomicUsize::new(0), most }
     }
 
-    pub(crate) fn enter(&self) -> Option<Lender<'_>> {
+    pub(crate) fn enter(&self) -> Lender<'_> {
         let was_in = IS_IN.try_with(|is_in| is_in.replace(true)).unwrap_or(true);
-        let lender = Lender { lenders: self, was_in };
-        let before = self.active.fetch_add(1, Ordering::Relaxed);
-        // Too many: dropping `lender` takes back what was done.
-        (before < self.most || was_in).then_some(lender)
+        let mut patience = if was_in { 0 } else { PATIENCE };
+        while patience > 0 && !self.try_enter() {
+            thread::yield_now();
+            patience -= 1;
+        }
+        if patience == 0 {
+            self.active.fetch_add(1, Ordering::Relaxed);
+        }
+        Lender { lenders: self, was_in }
+    }
+
+    fn try_enter(&self) -> bool {
+        let one_more = |active: usize| (active < self.most).then_some(active + 1);
+        self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 }
 
@@ -245,18 +262,15 @@ mod tests {
     }
 
     #[test]
-    fn as_many_lenders_are_let_in_as_allowed_and_those_who_are_in_already() {
+    fn nobody_waits_for_ever_to_be_let_in() {
         let lenders = Lenders::new(1);
         let first = lenders.enter();
-        assert!(first.is_some());
-        assert!(lenders.enter().is_some(), "the same thread, further in");
-        std::thread::spawn({
-            let lenders: &'static Lenders = Box::leak(Box::new(Lenders::new(0)));
-            move || assert!(lenders.enter().is_none())
-        })
-        .join()
-        .unwrap();
-        drop(first);
+        // The same thread, further in, and one that has lost its patience.
+        let further_in = lenders.enter();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(lenders.enter()));
+        });
+        drop((further_in, first));
         assert_eq!(lenders.active.load(Ordering::Relaxed), 0);
     }
 }

@@ -125,11 +125,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
     pub(super) fn borrow(&self, shortage: Shortage) {
-        let lender = self.shared.hub.lenders.enter();
-        let has_lent = lender.is_some() && {
-            let mut visit = self.richest(shortage.need).visit(&self.shared.hub);
-            visit.lend(shortage)
-        };
+        let _lender = self.shared.hub.lenders.enter();
+        let mut visit = self.richest(shortage.need).visit(&self.shared.hub);
+        let has_lent = visit.lend(shortage);
+        drop(visit);
         if !has_lent {
             // Others are about to make room, or to store what they have paid
             // for.
