@@ -7,9 +7,7 @@
 //! does not touch it, so it is quiet once the cache is full.
 
 use crate::policy::Need;
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What entries cost: their number and their weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -94,12 +92,6 @@ impl Budget {
         self.weight.max.store(weight, Ordering::SeqCst);
     }
 
-    /// Whether there is this much weight to be had just now.
-    pub(crate) fn has_weight(&self, weight: u64) -> bool {
-        let after = self.weight.used.load(Ordering::Relaxed).checked_add(weight);
-        after.is_some_and(|sum| sum <= self.weight.max())
-    }
-
     /// Whether an empty cache would have room for this.
     pub(crate) fn could_hold(&self, cost: Cost) -> bool {
         cost.entries <= self.entries.max() && cost.weight <= self.weight.max()
@@ -132,6 +124,9 @@ pub(crate) struct Shortage {
 
 /// What a writer has paid in and not yet spent on an entry. What is left goes
 /// back when it is dropped, also when a panic drops it.
+///
+/// Whoever holds some may wait for locks and for nothing else, and runs no code
+/// of the user: that may need all the room there is.
 pub(crate) struct Credit<'a> {
     budget: &'a Budget,
     held: Cost,
@@ -177,65 +172,6 @@ impl Drop for Credit<'_> {
     }
 }
 
-/// The writers that make other shards give.
-///
-/// Such a writer has a value in its hands and drops another one, so there may
-/// be two values beyond the capacity for each. Only as many as there are shards
-/// are let in at a time. The others wait for a turn, but not for ever: what is
-/// dropped runs the user's code, and that may wait for anything.
-pub(crate) struct Lenders {
-    active: AtomicUsize,
-    most: usize,
-}
-
-/// How often a writer lets others go first: some 10 ms if nobody else has
-/// anything to do, and long enough for those who were merely interrupted on a
-/// machine with many more threads than processors.
-const PATIENCE: u32 = 1 << 14;
-
-thread_local! {
-    /// Whether this thread is let in already, here or in another cache: what
-    /// it drops may write, and must not wait for itself.
-    static IS_IN: Cell<bool> = const { Cell::new(false) };
-}
-
-/// As long as this lives, the thread is let in.
-pub(crate) struct Lender<'a> {
-    lenders: &'a Lenders,
-    was_in: bool,
-}
-
-impl Lenders {
-    pub(crate) fn new(most: usize) -> Self {
-        Lenders { active: AtomicUsize::new(0), most }
-    }
-
-    pub(crate) fn enter(&self) -> Lender<'_> {
-        let was_in = IS_IN.try_with(|is_in| is_in.replace(true)).unwrap_or(true);
-        let mut patience = if was_in { 0 } else { PATIENCE };
-        while patience > 0 && !self.try_enter() {
-            thread::yield_now();
-            patience -= 1;
-        }
-        if patience == 0 {
-            self.active.fetch_add(1, Ordering::Relaxed);
-        }
-        Lender { lenders: self, was_in }
-    }
-
-    fn try_enter(&self) -> bool {
-        let one_more = |active: usize| (active < self.most).then_some(active + 1);
-        self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
-    }
-}
-
-impl Drop for Lender<'_> {
-    fn drop(&mut self) {
-        self.lenders.active.fetch_sub(1, Ordering::Relaxed);
-        let _ = IS_IN.try_with(|is_in| is_in.set(self.was_in));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,18 +195,5 @@ mod tests {
         assert_eq!(credit.raise_to(Cost { entries: 1, weight: u64::MAX }), Ok(()));
         credit.spend(Cost { entries: 1, weight: u64::MAX });
         assert_eq!(credit.raise_to(Cost { entries: 1, weight: 1 }), Err(Need::Weight));
-    }
-
-    #[test]
-    fn nobody_waits_for_ever_to_be_let_in() {
-        let lenders = Lenders::new(1);
-        let first = lenders.enter();
-        // The same thread, further in, and one that has lost its patience.
-        let further_in = lenders.enter();
-        std::thread::scope(|scope| {
-            scope.spawn(|| drop(lenders.enter()));
-        });
-        drop((further_in, first));
-        assert_eq!(lenders.active.load(Ordering::Relaxed), 0);
     }
 }

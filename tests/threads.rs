@@ -529,6 +529,33 @@ fn racing_writers_hold_few_values_beyond_the_capacity() {
 }
 
 #[test]
+fn writers_whose_listeners_take_their_time_hold_one_value_each() {
+    const WRITERS: u64 = 32;
+    let (ledger, told) = (Arc::<Ledger>::default(), Arc::new(AtomicU64::new(0)));
+    let wait_for_all = {
+        let told = Arc::clone(&told);
+        move |_: &u64, _: &Value, _| {
+            told.fetch_add(1, Ordering::AcqRel);
+            while told.load(Ordering::Acquire) < WRITERS {
+                thread::yield_now();
+            }
+        }
+    };
+    let builder = Cache::builder().capacity(1).shards(8).on_removal(wait_for_all);
+    let cache = builder.build().unwrap();
+    let made = Arc::clone(&ledger);
+    race("slow listeners", WRITERS, move |me| {
+        for key in (me..).step_by(WRITERS as usize) {
+            cache.insert(key, made.make(key, me, 0));
+            if told.load(Ordering::Acquire) >= WRITERS {
+                break;
+            }
+        }
+    });
+    assert!(ledger.live_max() <= 1 + 8 + WRITERS, "{} values lived", ledger.live_max());
+}
+
+#[test]
 fn a_full_cache_holds_exactly_its_capacity() {
     let shards = [None, Some(1), Some(8), Some(16)];
     for setup in setups(&[1, 3, 17, 1000], &shards, &[false]) {

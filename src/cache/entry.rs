@@ -1,17 +1,19 @@
 //! Computing the value of one key, one computation at a time.
 
 use super::Cache;
-use crate::budget::{Cost, Shortage};
+use crate::budget::{Cost, Credit, Shortage};
 use crate::claim::{Recursion, Turn};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::inside::Inside;
 use crate::listener::Cause;
-use crate::shard::{Incoming, Visit};
+use crate::shard::{Departed, Incoming, Visit};
 use crate::slab::Node;
 use crate::tags::TagSet;
+use smallvec::SmallVec;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
+use std::thread;
 
 /// A place for one key, made by [`Cache::entry`].
 ///
@@ -392,25 +394,47 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     }
 
     fn replace(mut self, value: V) -> Outcome<V> {
-        let cache = self.cache;
         let incoming = self.incoming(&value);
         let mut value = Some(value);
         self.turn.finish();
         loop {
-            let mut visit = self.visit();
-            if self.is_discarded(&visit) {
-                let _key = self.release(&mut visit);
-                drop(visit);
-                return Outcome::Discarded(value);
+            if let Some(outcome) = self.try_replace(incoming, &mut value) {
+                return outcome;
             }
-            match self.try_store(&mut visit, incoming, &mut value) {
-                Ok(outcome) => return outcome,
+            // Others were quicker to take what room there was: let them.
+            thread::yield_now();
+        }
+    }
+
+    /// Stores the value, and takes it, if there is room; what leaves for it is
+    /// told and dropped after that, as in `Cache::try_insert`.
+    fn try_replace(&mut self, incoming: Incoming, value: &mut Option<V>) -> Option<Outcome<V>> {
+        let cache = self.cache;
+        let mut departed: SmallVec<[Departed<'_, K, V>; 2]> = SmallVec::new();
+        let mut visit = self.visit();
+        let mut credit = Credit::new(&cache.shared.hub.budget);
+        let (outcome, key) = loop {
+            if self.is_discarded(&visit) {
+                let key = self.release(&mut visit);
+                break (Some(Outcome::Discarded(value.take())), key);
+            }
+            match self.try_store(&mut visit, incoming, &mut credit, value) {
+                Ok(outcome) => break (Some(outcome), None),
                 Err(shortage) => {
-                    drop(visit);
-                    cache.borrow(shortage);
+                    departed.push(visit.leave());
+                    departed.push(cache.borrow(shortage, &mut credit));
+                    visit = self.visit();
+                    if credit.raise_to(shortage.wanted).is_err() {
+                        break (None, None);
+                    }
                 }
             }
-        }
+        };
+        departed.push(visit.leave());
+        drop(credit);
+        drop(departed);
+        drop(key);
+        outcome
     }
 
     /// Weighs the value and asks how long it shall live. Nobody else writes
@@ -431,6 +455,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
         &mut self,
         visit: &mut Visit<'a, K, V>,
         incoming: Incoming,
+        credit: &mut Credit<'a>,
         value: &mut Option<V>,
     ) -> Result<Outcome<V>, Shortage> {
         let key = self.key.as_ref().expect("the key is here until it is stored");
@@ -441,7 +466,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
             (true, Some(_)) => Outcome::Replaced,
             (true, None) => Outcome::Inserted,
         };
-        visit.store(incoming, found, |visit| {
+        visit.store(incoming, found, credit, |visit| {
             let key = self.release(visit).and_then(Arc::into_inner);
             let key = key.expect("a claim's key is shared by nobody else");
             let value = value.take().expect("a value is stored once");

@@ -11,7 +11,7 @@ mod write;
 
 pub use options::EntryOptions;
 
-use crate::budget::{Budget, Cost, Lenders};
+use crate::budget::{Budget, Cost};
 use crate::builder::{Builder, Weigher};
 use crate::expiry::Lifetimes;
 use crate::hash::{DefaultHashBuilder, KeyHash};
@@ -278,7 +278,6 @@ impl<K, V, S> Cache<K, V, S> {
             shards,
             eviction: builder.eviction,
             budget: Budget::new(builder.bounds()),
-            lenders: Lenders::new(shards),
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),
             lifetimes: Lifetimes::new(

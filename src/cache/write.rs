@@ -1,15 +1,16 @@
 //! Writing: inserting, removing, invalidating, and changing the bounds.
 
 use super::{Cache, EntryOptions};
-use crate::budget::{Cost, Shortage};
+use crate::budget::{Cost, Credit, Shortage};
 use crate::expiry::nanos;
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
-use crate::shard::{Incoming, Shard, Visit};
+use crate::shard::{Departed, Incoming, Shard, Visit};
 use crate::slab::Node;
 use crate::steady::Steady;
 use equivalent::Equivalent;
+use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -68,20 +69,47 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let mut node = Some(Arc::new(Node { key, value, tags }));
         while let Some(unstored) = &node {
             let current = self.ask_expiry(&mut incoming, &unstored.key, &unstored.value);
-            let mut visit = self.visit_in_turn(hash, &unstored.key);
+            self.try_insert(incoming, current, &mut node);
+        }
+    }
+
+    /// Stores `node` and takes it, unless the key came or went since its
+    /// `Expiry` was asked, or others were quicker to take what room there was.
+    fn try_insert(
+        &self,
+        incoming: Incoming,
+        was_found: Option<bool>,
+        node: &mut Option<Arc<Node<K, V>>>,
+    ) {
+        let Incoming { hash, .. } = incoming;
+        // What leaves to make room is told and dropped once the newcomer is in
+        // or the room is given back: see `Credit`.
+        let mut departed: SmallVec<[Departed<'_, K, V>; 2]> = SmallVec::new();
+        let Some(mut visit) = node.as_ref().map(|node| self.visit_in_turn(hash, &node.key)) else {
+            return;
+        };
+        let mut credit = Credit::new(&self.shared.hub.budget);
+        while let Some(unstored) = &*node {
             let found = visit.find(hash, &unstored.key);
-            if current.is_some_and(|was_found| was_found != found.is_some()) {
-                // The key came or went since its `Expiry` was asked: ask again.
-                continue;
+            if was_found.is_some_and(|was_found| was_found != found.is_some()) {
+                break;
             }
-            let stored = visit.store(incoming, found, |_| {
+            let stored = visit.store(incoming, found, &mut credit, |_| {
                 node.take().expect("the loop ends once the entry is stored")
             });
-            drop(visit);
-            if let Err(shortage) = stored {
-                self.borrow(shortage);
+            let Err(shortage) = stored else { break };
+            departed.push(visit.leave());
+            departed.push(self.borrow(shortage, &mut credit));
+            visit = self.shard(hash).visit(&self.shared.hub);
+            let is_claimed = node.as_ref().is_some_and(|n| visit.turn(hash, &n.key).is_some());
+            if is_claimed || credit.raise_to(shortage.wanted).is_err() {
+                // Others are quicker, or come first: let them.
+                thread::yield_now();
+                break;
             }
         }
+        departed.push(visit.leave());
+        drop(credit);
     }
 
     /// Asks the cache's `Expiry`, if it has one, how long a value shall live.
@@ -124,16 +152,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
-    pub(super) fn borrow(&self, shortage: Shortage) {
-        let _lender = self.shared.hub.lenders.enter();
+    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Departed<'_, K, V> {
         let mut visit = self.richest(shortage.need).visit(&self.shared.hub);
-        let has_lent = visit.lend(shortage);
-        drop(visit);
-        if !has_lent {
-            // Others are about to make room, or to store what they have paid
-            // for.
-            thread::yield_now();
-        }
+        visit.lend(shortage, credit);
+        visit.leave()
     }
 
     /// Removes `key` and returns its value. It leaves as [`Cause::Explicit`].

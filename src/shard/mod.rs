@@ -20,9 +20,9 @@ mod store;
 mod visit;
 
 pub(crate) use store::Incoming;
-pub(crate) use visit::Visit;
+pub(crate) use visit::{Departed, Visit};
 
-use crate::budget::{Budget, Cost, Lenders};
+use crate::budget::{Budget, Cost};
 use crate::claim::Claims;
 use crate::expiry::{Deadlines, Lifetimes, NEVER, nanos, until};
 use crate::hash::KeyHash;
@@ -45,7 +45,6 @@ pub(crate) struct Hub<K, V> {
     pub(crate) shards: usize,
     pub(crate) eviction: Eviction,
     pub(crate) budget: Budget,
-    pub(crate) lenders: Lenders,
     /// Counts `invalidate_all`. A shard that was last tidied under another
     /// generation holds nothing that anybody may see.
     pub(crate) generation: AtomicU64,

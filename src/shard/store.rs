@@ -42,6 +42,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         &mut self,
         incoming: Incoming,
         found: Option<Slot>,
+        credit: &mut Credit<'a>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Shortage> {
         if !self.could_hold(incoming.cost) {
@@ -53,9 +54,9 @@ impl<'a, K, V> Visit<'a, K, V> {
             return Ok(());
         }
         match found {
-            Some(slot) => self.store_over(incoming, slot, make),
+            Some(slot) => self.store_over(incoming, slot, credit, make),
             None => {
-                let mut credit = self.make_room(incoming.cost, None)?;
+                self.make_room(incoming.cost, None, credit)?;
                 let node = make(self);
                 credit.spend(incoming.cost);
                 self.link(incoming, node);
@@ -69,6 +70,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         &mut self,
         incoming: Incoming,
         slot: Slot,
+        credit: &mut Credit<'a>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Shortage> {
         self.note_use(slot);
@@ -76,10 +78,9 @@ impl<'a, K, V> Visit<'a, K, V> {
         let (was, is) = (u64::from(self.core().slab.weight(slot)), incoming.cost.weight);
         let growth = weight(is.saturating_sub(was));
         let old = Arc::as_ptr(self.node(slot));
-        let mut credit = self.make_room(growth, Some(slot))?;
+        self.make_room(growth, Some(slot), credit)?;
         if self.core().slab.get(slot).is_none() {
-            drop(credit);
-            return self.store_after(old, incoming, make);
+            return self.store_after(old, incoming, credit, make);
         }
         let node = make(self);
         credit.spend(growth);
@@ -93,12 +94,13 @@ impl<'a, K, V> Visit<'a, K, V> {
         &mut self,
         old: *const Node<K, V>,
         incoming: Incoming,
+        credit: &mut Credit<'a>,
         make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
     ) -> Result<(), Shortage> {
         let is_old = |gone: &&Removal<K, V>| Arc::as_ptr(&gone.node) == old;
         match self.gone.iter().find(is_old).map(|gone| gone.cause) {
             // Its time was up: the newcomer is stored like any other.
-            Some(Cause::Expired) => self.store(incoming, None, make),
+            Some(Cause::Expired) => self.store(incoming, None, credit, make),
             // The policy chose this very entry to make room for its new value.
             _ => {
                 let node = make(self);
@@ -158,13 +160,15 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
     }
 
-    /// Evicts until `cost` is paid for, what has expired first, or until
+    /// Evicts until `credit` covers `cost`, what has expired first, or until
     /// `replaced`, which the room is for, has left itself. Fails if another
-    /// shard has to help. A credit never outlives the visit: the user's code,
-    /// which runs after it, may need all the room there is.
-    fn make_room(&mut self, cost: Cost, replaced: Option<Slot>) -> Result<Credit<'a>, Shortage> {
-        let hub = self.hub;
-        let mut credit = Credit::new(&hub.budget);
+    /// shard has to help.
+    fn make_room(
+        &mut self,
+        cost: Cost,
+        replaced: Option<Slot>,
+        credit: &mut Credit<'a>,
+    ) -> Result<(), Shortage> {
         while let Err(need) = credit.raise_to(cost) {
             if replaced.is_some_and(|slot| self.core().slab.get(slot).is_none()) {
                 break;
@@ -172,11 +176,11 @@ impl<'a, K, V> Visit<'a, K, V> {
             if self.reclaim_one() {
                 continue;
             }
-            if self.is_poor(need, cost) || !self.evict(need, &mut credit) {
+            if self.is_poor(need, cost) || !self.evict(need, credit) {
                 return Err(Shortage { need, wanted: cost });
             }
         }
-        Ok(credit)
+        Ok(())
     }
 
     /// Whether this shard would still be within its share with `cost` more:
@@ -213,20 +217,16 @@ impl<'a, K, V> Visit<'a, K, V> {
         true
     }
 
-    /// Evicts for another shard's sake: one entry at least, and more for
-    /// weight, as long as this shard has more than its share. Returns whether
-    /// any left.
-    pub(crate) fn lend(&mut self, Shortage { need, wanted }: Shortage) -> bool {
-        let hub = self.hub;
-        let mut has_lent = false;
-        while self.evict(need, &mut Credit::new(&hub.budget)) {
-            has_lent = true;
-            let is_enough = need == Need::Entry || hub.budget.has_weight(wanted.weight);
-            if is_enough || self.core().weight <= hub.share().weight {
+    /// Evicts for another shard's sake: one entry at least, and more as long
+    /// as this shard has more than its share and `credit` is not enough.
+    pub(crate) fn lend(&mut self, shortage: Shortage, credit: &mut Credit<'_>) {
+        while self.evict(shortage.need, credit) {
+            let (core, share) = (self.core(), self.hub.share());
+            let is_rich = core.slab.len() as u64 > share.entries || core.weight > share.weight;
+            if credit.raise_to(shortage.wanted).is_ok() || !is_rich {
                 break;
             }
         }
-        has_lent
     }
 
     /// Evicts as long as the cache holds more than it may, `most` entries at

@@ -6,7 +6,7 @@ use crate::claim::{Claims, Turn};
 use crate::expiry::{Deadlines, nanos};
 use crate::hash::KeyHash;
 use crate::index::Index;
-use crate::listener::{Cause, Gone, Removal};
+use crate::listener::{Cause, Desk, Gone, Listener, Receipt, Removal};
 use crate::policy::Notes;
 use crate::slab::{Node, Slab};
 use crate::slot::{Residents, Slot};
@@ -32,18 +32,23 @@ pub(crate) struct Visit<'a, K, V> {
 
 impl<K, V> Drop for Visit<'_, K, V> {
     fn drop(&mut self) {
-        let Some(core) = self.core.take() else { return };
-        let gauge = &self.shard.gauge;
-        gauge.entries.store(core.slab.len() as u64, Ordering::Relaxed);
-        gauge.weight.store(core.weight, Ordering::Relaxed);
-        match &self.hub.listener {
-            Some(listener) if !self.gone.is_empty() => {
-                let receipt = self.shard.desk.post(std::mem::take(&mut self.gone));
-                drop(core);
-                self.shard.desk.work(&receipt, listener);
-            }
-            // Without a listener, `gone` is dropped after this, unlocked.
-            _ => drop(core),
+        drop(self.leave());
+    }
+}
+
+/// What a visit has put aside. It is told and dropped when this is.
+#[must_use = "dropping this runs the user's code: do it where that may run"]
+pub(crate) enum Departed<'a, K, V> {
+    /// There is a listener, and its desk holds what left.
+    Posted { desk: &'a Desk<K, V>, receipt: Receipt, listener: &'a Listener<K, V> },
+    /// Nobody listens.
+    Unheard { _gone: Gone<K, V> },
+}
+
+impl<K, V> Drop for Departed<'_, K, V> {
+    fn drop(&mut self) {
+        if let Departed::Posted { desk, receipt, listener } = self {
+            desk.work(receipt, listener);
         }
     }
 }
@@ -58,6 +63,23 @@ impl<'a, K, V> Visit<'a, K, V> {
         let mut visit = Visit { shard, hub, core: Some(core), gone: Gone::new() };
         visit.tidy_up();
         visit
+    }
+
+    /// Unlocks the shard. What left is told and dropped with the result.
+    pub(crate) fn leave(&mut self) -> Departed<'a, K, V> {
+        let gone = std::mem::take(&mut self.gone);
+        let Some(core) = self.core.take() else { return Departed::Unheard { _gone: gone } };
+        let gauge = &self.shard.gauge;
+        gauge.entries.store(core.slab.len() as u64, Ordering::Relaxed);
+        gauge.weight.store(core.weight, Ordering::Relaxed);
+        match &self.hub.listener {
+            // Still under the lock, so that the order is the shard's.
+            Some(listener) if !gone.is_empty() => {
+                let desk = &self.shard.desk;
+                Departed::Posted { desk, receipt: desk.post(gone), listener }
+            }
+            _ => Departed::Unheard { _gone: gone },
+        }
     }
 
     pub(super) fn core(&self) -> &Core<K, V> {
