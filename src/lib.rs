@@ -145,3 +145,8 @@ pub use hash::{DefaultHashBuilder, DefaultHasher};
 pub use listener::Cause;
 pub use policy::{Eviction, ParseEvictionError};
 pub use stats::Stats;
+
+/// The README's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
