@@ -210,8 +210,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Entry<'_, K, V, S> {
     ///
     /// A new value keeps the tags of the one it replaces. If the key is
     /// invalidated while `compute` runs, its result is discarded, and the
-    /// [`Outcome`] says so. An existing entry counts as used; the statistics
-    /// count no look-up.
+    /// [`Outcome`] says so. An existing entry counts as used, and once more if
+    /// it gets a new value; the statistics count no look-up.
     ///
     /// # Panics
     /// If `compute` does; nothing has changed then. If `compute` writes the
