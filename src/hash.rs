@@ -86,7 +86,7 @@ impl KeyHash {
     pub(crate) fn of<Q: Hash + ?Sized>(key: &Q, hasher: &impl BuildHasher) -> Self {
         // A user's hasher may leave most bits alone (identity for integers, a
         // pointer's address). An odd factor carries low bits up, the shift
-        // brings them down again: 1 ns, and no shard or line stays empty.
+        // brings them down again, so that no shard or line stays empty.
         let product = hasher.hash_one(key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         KeyHash(product ^ (product >> 32))
     }

@@ -20,8 +20,9 @@ use crate::slot::Slot;
 
 const LANES: usize = 12;
 
-/// Lines are doubled when more than 5/8 of the lanes are taken: at 0.65, one
-/// look-up in eight reads a second line; at 0.8, one in three.
+/// Lines are doubled when more than 5/8 of the lanes are taken. The fuller the
+/// lines, the more entries spill, and each that did costs look-ups of its home
+/// a second cache line.
 const LOAD_NUMERATOR: usize = 5;
 const LOAD_DENOMINATOR: usize = 8;
 

@@ -30,7 +30,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// How many expired entries maintenance looks at under one lock: others wait
-/// for some 50 µs.
+/// for some 60 µs.
 const RECLAIM_BATCH: usize = 256;
 
 /// A concurrent cache of bounded size.

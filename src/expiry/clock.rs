@@ -37,7 +37,7 @@ pub trait Clock: Send + Sync {
 /// The system's monotonic clock, read the cheap way. The default.
 ///
 /// On Linux, FreeBSD and macOS it moves in steps of one to ten milliseconds
-/// (4 on most Linux systems) and costs about 5 ns; elsewhere it is as exact,
+/// (4 on most Linux systems) and costs about 6 ns; elsewhere it is as exact,
 /// and as dear, as [`std::time::Instant`]. Entries so expire up to a step late
 /// by another clock, and never before others written earlier.
 ///

@@ -23,8 +23,8 @@ const PROBATION: usize = 1;
 const PROTECTED: usize = 2;
 
 /// The window takes one tenth of the weight, and always one entry. The paper's
-/// hundredth is right for scans and loops, and costs up to 13 points where what
-/// was used last is used next; a tenth loses 3 points at the most on loops and
+/// hundredth is right for scans and loops, and costs up to 12 points where what
+/// was used last is used next; a tenth loses up to 3.2 points on loops and
 /// has the better mean (41.5 % against 40.6 % over 49 replays of real traces;
 /// one twentieth: 41.2 %, one fifth: 41.3 %).
 const WINDOW_SHARE: u64 = 10;
