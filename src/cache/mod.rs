@@ -304,14 +304,17 @@ impl<K, V, S> Cache<K, V, S> {
     }
 
     fn usage(&self) -> Cost {
-        self.shared.shards.iter().fold(Cost::default(), |sum, shard| {
-            let usage = shard.usage(&self.shared.hub);
-            Cost { entries: sum.entries + usage.entries, weight: sum.weight + usage.weight }
-        })
+        for shard in &self.shared.shards {
+            shard.free_hidden(&self.shared.hub);
+        }
+        // The account, not the sum of the shards: an entry that made way in
+        // one of them for a newcomer in another would be summed up twice.
+        self.shared.hub.budget.used()
     }
 
-    /// How many entries there are. While others write, a number that was true
-    /// for each shard within this call.
+    /// How many entries there are. While others write, what they have paid for
+    /// and not yet stored is counted too, so it is never more than the
+    /// [`capacity`](Cache::capacity), unless that is being lowered.
     ///
     /// # Cost
     /// O(shards); entries invalidated before are freed first.

@@ -285,14 +285,13 @@ impl<K, V> Shard<K, V> {
         }
     }
 
-    /// Entries and weight, after what was invalidated has been freed.
-    pub(crate) fn usage(&self, hub: &Hub<K, V>) -> Cost {
+    /// Frees what was invalidated, if anything was.
+    pub(crate) fn free_hidden(&self, hub: &Hub<K, V>) {
         let is_stale =
             self.gauge.generation.load(Ordering::SeqCst) != hub.generation.load(Ordering::SeqCst);
         if is_stale || self.gauge.has_doomed.load(Ordering::SeqCst) {
             drop(self.visit(hub));
         }
-        self.size()
     }
 
     /// Entries and weight, as far as can be told without the lock.
