@@ -1,0 +1,253 @@
+//! What all handles of a [`StoreCache`](super::StoreCache) share: the cache,
+//! the store, the queue, and who waits for what.
+//!
+//! One lock, [`State`], and no user code under it but `Hash` and `Eq` of keys
+//! and `Clone` of values: [`Engine::visit`] wakes and drops after it.
+
+use crate::cache::{Cache, EntryOptions};
+use crate::expiry::{Clock, nanos};
+use crate::store::back::filter::Filter;
+use crate::store::back::queue::{Change, Queue, Unpinned};
+use crate::store::backend::Backend;
+use crate::store::errors::{CloseReport, FailedWrite};
+use crate::store::journal::Log;
+use crate::store::policy::{WriteBack, WritePolicy};
+use crate::store::wait::{Alarm, WakerSet};
+use crate::store::{StoreKey, StoreValue};
+use parking_lot::Mutex;
+use std::future::poll_fn;
+use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+pub(crate) type DeadLetter<K, V> = Box<dyn Fn(FailedWrite<K, V>) + Send + Sync>;
+
+pub(crate) struct Engine<K, V, St, S> {
+    pub(crate) cache: Cache<K, V, S>,
+    pub(crate) store: St,
+    pub(crate) policy: WritePolicy,
+    pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) journal: Option<Box<dyn Log<K, V>>>,
+    state: Mutex<State<K, V>>,
+    filter: Arc<Filter>,
+    clock: Box<dyn Clock>,
+    dead_letter: Option<DeadLetter<K, V>>,
+    /// Workers that are there to serve the queue.
+    pub(crate) alive: AtomicUsize,
+    pub(crate) calls: Calls,
+}
+
+/// Calls of the store, for the statistics.
+#[derive(Default)]
+pub(crate) struct Calls {
+    pub(crate) loads: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) listener_panics: AtomicU64,
+}
+
+pub(crate) struct State<K, V> {
+    pub(crate) queue: Queue<K, V>,
+    /// Writers that wait for room.
+    pub(crate) space: WakerSet,
+    /// Those who wait for a flush.
+    pub(crate) flushed: WakerSet,
+    /// Writers that wait for another writer's call of the store.
+    pub(crate) turns: WakerSet,
+    /// Workers that have nothing to do.
+    pub(crate) workers: WakerSet,
+    pub(crate) report: Option<CloseReport<K>>,
+    /// The last handle is gone: workers go on until then.
+    pub(crate) orphan_until: Option<Instant>,
+    ring: Vec<Waker>,
+}
+
+impl<K, V> State<K, V> {
+    pub(crate) fn ring_workers(&mut self) {
+        self.workers.ring_into(&mut self.ring);
+    }
+
+    /// Something was stored or given up.
+    pub(crate) fn ring_waiters(&mut self) {
+        self.space.ring_into(&mut self.ring);
+        self.flushed.ring_into(&mut self.ring);
+        self.turns.ring_into(&mut self.ring);
+    }
+}
+
+/// What an engine is made of.
+pub(crate) struct Parts<K, V, St, S> {
+    pub(crate) cache: Cache<K, V, S>,
+    pub(crate) store: St,
+    pub(crate) policy: WritePolicy,
+    pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) journal: Option<Box<dyn Log<K, V>>>,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) dead_letter: Option<DeadLetter<K, V>>,
+}
+
+impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
+    pub(crate) fn new(parts: Parts<K, V, St, S>) -> Self {
+        let Parts { cache, store, policy, negative_ttl, journal, clock, dead_letter } = parts;
+        let filter = Arc::new(Filter::new());
+        let settings = match &policy {
+            WritePolicy::Back(settings) => settings.clone(),
+            _ => WriteBack::new(),
+        };
+        let state = State {
+            queue: Queue::new(&settings, Arc::clone(&filter)),
+            space: WakerSet::default(),
+            flushed: WakerSet::default(),
+            turns: WakerSet::default(),
+            workers: WakerSet::default(),
+            report: None,
+            orphan_until: None,
+            ring: Vec::new(),
+        };
+        Engine {
+            cache,
+            store,
+            policy,
+            negative_ttl,
+            journal,
+            state: Mutex::new(state),
+            filter,
+            clock,
+            dead_letter,
+            alive: AtomicUsize::new(0),
+            calls: Calls::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        nanos(self.clock.now())
+    }
+
+    /// Locks, works, unlocks; then wakes and drops.
+    pub(crate) fn visit<R>(&self, work: impl FnOnce(&mut State<K, V>) -> R) -> R {
+        let mut state = self.state.lock();
+        let done = work(&mut state);
+        let ring = std::mem::take(&mut state.ring);
+        let trash = std::mem::take(&mut state.queue.trash);
+        drop(state);
+        ring.into_iter().for_each(Waker::wake);
+        drop(trash);
+        done
+    }
+
+    /// What the queue has to say about `key`, before the cache is asked.
+    ///
+    /// In this order. The other way round, a reader could take an old value
+    /// from the cache, that two writers in a hurry had left there for a
+    /// moment, after it had already seen the newer one in the queue.
+    #[inline]
+    pub(crate) fn look(&self, key: &K) -> Option<Change<V>> {
+        if !self.filter.may_have(key) {
+            return None;
+        }
+        self.state.lock().queue.look(key)
+    }
+
+    /// Tells dead letters. A callback that panics is counted, and called again
+    /// for the next one.
+    pub(crate) fn tell(&self, dead: Vec<FailedWrite<K, V>>) {
+        let Some(tell) = &self.dead_letter else { return };
+        for write in dead {
+            if catch_unwind(AssertUnwindSafe(|| tell(write))).is_err() {
+                self.calls.listener_panics.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until `ready` has something, asking again whenever the set that
+    /// `queue` picks is rung; `None` at the deadline.
+    pub(crate) async fn wait<B, T>(
+        &self,
+        backend: &B,
+        pick: fn(&mut State<K, V>) -> &mut WakerSet,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut(&mut State<K, V>) -> Option<T>,
+    ) -> Option<T>
+    where
+        B: Backend<K, V>,
+    {
+        let mut waiter = Waiter { engine: self, pick, id: None };
+        poll_fn(move |cx| {
+            let found = self.visit(|state| {
+                let found = ready(state);
+                if found.is_none() {
+                    pick(state).add(&mut waiter.id, cx.waker());
+                }
+                found
+            });
+            if found.is_some() || deadline.is_some_and(|at| Instant::now() >= at) {
+                return Poll::Ready(found);
+            }
+            if let Some(at) = deadline {
+                backend.alarm().set(at, cx.waker());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Someone in a set; leaves it when dropped.
+struct Waiter<'a, K: StoreKey, V: StoreValue, St, S> {
+    engine: &'a Engine<K, V, St, S>,
+    pick: fn(&mut State<K, V>) -> &mut WakerSet,
+    id: Option<u64>,
+}
+
+impl<K: StoreKey, V: StoreValue, St, S> Drop for Waiter<'_, K, V, St, S> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.engine.visit(|state| (self.pick)(state).remove(id));
+        }
+    }
+}
+
+/// A writer's pin on a key, from before its change is recorded until the cache
+/// has it.
+pub(crate) struct Pinned<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
+    engine: &'a Engine<K, V, St, S>,
+    key: Arc<K>,
+    is_shown: bool,
+}
+
+impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Pinned<'a, K, V, St, S> {
+    /// Stands for the pin that the queue has just put on `key`.
+    pub(crate) fn new(engine: &'a Engine<K, V, St, S>, key: &Arc<K>) -> Self {
+        Pinned { engine, key: Arc::clone(key), is_shown: true }
+    }
+
+    /// Lets the cache have the change. Listeners and `Drop` may run here, and
+    /// may write this very key: no lock is held, only the pin.
+    pub(crate) fn show(&mut self, change: Change<V>, options: EntryOptions) {
+        self.is_shown = false;
+        let cache = &self.engine.cache;
+        match change {
+            Some(value) => cache.insert_with(K::clone(&self.key), value, options),
+            None => drop(cache.remove(&*self.key)),
+        }
+        self.is_shown = true;
+    }
+}
+
+impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Drop for Pinned<'_, K, V, St, S> {
+    fn drop(&mut self) {
+        let (engine, key) = (self.engine, &*self.key);
+        if !self.is_shown {
+            engine.visit(|state| state.queue.distrust(key));
+        }
+        let mut cleaned = None;
+        while let Unpinned::Overlapped(overlaps) =
+            engine.visit(|state| state.queue.unpin(key, cleaned))
+        {
+            engine.cache.invalidate(key);
+            cleaned = Some(overlaps);
+        }
+    }
+}

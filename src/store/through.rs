@@ -1,0 +1,152 @@
+//! Write-through, and a writer's own call of the store: stored first, then
+//! visible.
+//!
+//! ```text
+//!   board: the key is ours, or wait for whoever has it
+//!     store.write          no lock; readers see the old value
+//!   land: stored           readers see the new value, from the queue's record
+//!     cache.insert         overtakes loads that began before
+//!   unpin                  the record is gone; readers see the cache
+//! ```
+
+use super::back::queue::{Boarding, Change, Landing};
+use super::backend::Backend;
+use super::engine::{Engine, Pinned};
+use super::errors::WriteError;
+use super::{StoreKey, StoreValue};
+use crate::cache::EntryOptions;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A key that this writer has boarded. Dropped without having landed, after a
+/// panic or in a task that was cancelled, it says that nobody knows what the
+/// store has.
+pub(crate) struct Aboard<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
+    engine: &'a Engine<K, V, St, S>,
+    key: Arc<K>,
+    has_landed: bool,
+    pin: Pinned<'a, K, V, St, S>,
+}
+
+impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Aboard<'a, K, V, St, S> {
+    pub(crate) fn new(engine: &'a Engine<K, V, St, S>, key: Arc<K>) -> Self {
+        let pin = Pinned::new(engine, &key);
+        Aboard { engine, key, has_landed: false, pin }
+    }
+
+    fn land(&mut self, landing: Landing<V>) {
+        if matches!(landing, Landing::Unknown) {
+            // First the cache, since readers look there once we have landed.
+            self.engine.cache.invalidate(&*self.key);
+        }
+        let now = self.engine.now();
+        self.engine.visit(|state| {
+            state.queue.land(&self.key, landing, now);
+            state.ring_waiters();
+            state.ring_workers();
+        });
+        self.has_landed = true;
+    }
+
+    /// The store has answered.
+    pub(crate) fn settle<E>(
+        mut self,
+        outcome: Result<(), (E, bool)>,
+        change: Change<V>,
+        options: EntryOptions,
+    ) -> Result<(), WriteError<E>> {
+        match outcome {
+            Ok(()) => {
+                self.land(Landing::Stored(change.clone()));
+                self.pin.show(change, options);
+                Ok(())
+            }
+            Err((error, true)) => {
+                self.land(Landing::Unknown);
+                Err(WriteError::Ambiguous(Arc::new(error)))
+            }
+            Err((error, false)) => {
+                self.land(Landing::Refused);
+                Err(WriteError::Store(Arc::new(error)))
+            }
+        }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Drop for Aboard<'_, K, V, St, S> {
+    fn drop(&mut self) {
+        if !self.has_landed {
+            self.land(Landing::Unknown);
+        }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
+    pub(crate) async fn put_through<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        key: K,
+        (change, options): (Change<V>, EntryOptions),
+    ) -> Result<(), WriteError<B::Error>>
+    where
+        St: Sync,
+        S: Sync + Send,
+    {
+        let key = Arc::new(key);
+        let owner = backend.owner();
+        let boarding = self.wait(
+            backend,
+            |state| &mut state.turns,
+            None,
+            |state| match state.queue.board(&key, owner) {
+                Boarding::Busy => None,
+                other => Some(other),
+            },
+        );
+        match boarding.await {
+            Some(Boarding::Begun) => {}
+            Some(Boarding::Recursive) => return Err(WriteError::Recursive),
+            _ => return Err(WriteError::Closed),
+        }
+        self.fly(backend, key, (change, options)).await
+    }
+
+    /// Calls the store for a key that has been boarded.
+    pub(crate) async fn fly<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        key: Arc<K>,
+        (change, options): (Change<V>, EntryOptions),
+    ) -> Result<(), WriteError<B::Error>>
+    where
+        St: Sync,
+        S: Sync + Send,
+    {
+        let aboard = Aboard::new(self, Arc::clone(&key));
+        let outcome = self.call(backend, &key, &change).await;
+        aboard.settle(outcome, change, options)
+    }
+
+    /// One call of the store. An error comes with whether it is ambiguous.
+    pub(crate) async fn call<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        key: &K,
+        change: &Change<V>,
+    ) -> Result<(), (B::Error, bool)>
+    where
+        St: Sync,
+        S: Sync + Send,
+    {
+        self.calls.writes.fetch_add(1, Ordering::Relaxed);
+        let outcome = match change {
+            Some(value) => backend.write(key, value).await,
+            None => backend.delete(key).await,
+        };
+        outcome.map_err(|error| {
+            let is_ambiguous = backend.is_ambiguous(&error);
+            (error, is_ambiguous)
+        })
+    }
+}
