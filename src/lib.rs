@@ -136,6 +136,7 @@ mod tags;
 pub use builder::{BuildError, Builder};
 pub use cache::entry::{Compute, ComputeError, Entry, Outcome};
 pub use cache::iter::Iter;
+pub use cache::load::{Load, LoadError, ToKey};
 pub use cache::{Cache, EntryOptions};
 pub use equivalent::Equivalent;
 pub use expiry::{

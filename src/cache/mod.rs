@@ -6,6 +6,7 @@
 
 pub(crate) mod entry;
 pub(crate) mod iter;
+pub(crate) mod load;
 mod options;
 mod write;
 
