@@ -115,6 +115,7 @@
 //! follows a read and a write through them.
 #![deny(unsafe_code)]
 
+mod aside;
 mod budget;
 mod builder;
 mod cache;
@@ -131,8 +132,10 @@ mod slab;
 mod slot;
 mod stats;
 mod steady;
+pub mod store;
 mod tags;
 
+pub use aside::{Aside, Touched};
 pub use builder::{BuildError, Builder};
 pub use cache::entry::{Compute, ComputeError, Entry, Outcome};
 pub use cache::iter::Iter;

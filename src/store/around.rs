@@ -11,7 +11,6 @@ use super::errors::WriteError;
 use super::{StoreKey, StoreValue};
 use crate::cache::Cache;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
 /// Keys that the cache forgets when this is dropped: also after a panic, and
 /// in a task that was cancelled, when nobody knows what the store has.
@@ -45,10 +44,10 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         let mut forget = Forget { cache: &self.cache, keys: vec![key.clone()] };
         match self.call(backend, &key, &change).await {
             Ok(()) => Ok(()),
-            Err((error, true)) => Err(WriteError::Ambiguous(Arc::new(error))),
+            Err((error, true)) => Err(WriteError::Ambiguous(error)),
             Err((error, false)) => {
                 forget.keys.clear();
-                Err(WriteError::Store(Arc::new(error)))
+                Err(WriteError::Store(error))
             }
         }
     }

@@ -347,11 +347,9 @@ impl<E: fmt::Debug> fmt::Debug for WriteError<E> {
                 .field("dirty", dirty)
                 .field("max_dirty", max_dirty)
                 .finish(),
-            WriteError::TimedOut { waited, dirty } => f
-                .debug_struct("TimedOut")
-                .field("waited", waited)
-                .field("dirty", dirty)
-                .finish(),
+            WriteError::TimedOut { waited, dirty } => {
+                f.debug_struct("TimedOut").field("waited", waited).field("dirty", dirty).finish()
+            }
             WriteError::Store(error) => f.debug_tuple("Store").field(error).finish(),
             WriteError::Ambiguous(error) => f.debug_tuple("Ambiguous").field(error).finish(),
             WriteError::Recursive => f.write_str("Recursive"),

@@ -52,7 +52,7 @@ impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Aboard<'a, K, V, St, S>
     /// The store has answered.
     pub(crate) fn settle<E>(
         mut self,
-        outcome: Result<(), (E, bool)>,
+        outcome: Result<(), (Arc<E>, bool)>,
         change: Change<V>,
         options: EntryOptions,
     ) -> Result<(), WriteError<E>> {
@@ -64,11 +64,11 @@ impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Aboard<'a, K, V, St, S>
             }
             Err((error, true)) => {
                 self.land(Landing::Unknown);
-                Err(WriteError::Ambiguous(Arc::new(error)))
+                Err(WriteError::Ambiguous(error))
             }
             Err((error, false)) => {
                 self.land(Landing::Refused);
-                Err(WriteError::Store(Arc::new(error)))
+                Err(WriteError::Store(error))
             }
         }
     }
@@ -134,7 +134,7 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         backend: &B,
         key: &K,
         change: &Change<V>,
-    ) -> Result<(), (B::Error, bool)>
+    ) -> Result<(), (Arc<B::Error>, bool)>
     where
         St: Sync,
         S: Sync + Send,
@@ -146,7 +146,7 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         };
         outcome.map_err(|error| {
             let is_ambiguous = backend.is_ambiguous(&error);
-            (error, is_ambiguous)
+            (Arc::new(error), is_ambiguous)
         })
     }
 }

@@ -10,19 +10,19 @@ use std::sync::Arc;
 /// [`Store`].
 ///
 /// ```
-/// use larder::store::Load;
+/// use larder::store::Loader;
 /// use std::collections::HashMap;
 ///
 /// struct Prices(HashMap<String, u32>);
 ///
-/// impl Load<String, u32> for Prices {
+/// impl Loader<String, u32> for Prices {
 ///     type Error = std::io::Error;
 ///     fn load(&self, key: &String) -> Result<Option<u32>, Self::Error> {
 ///         Ok(self.0.get(key).copied())
 ///     }
 /// }
 /// ```
-pub trait Load<K, V>: Send + Sync {
+pub trait Loader<K, V>: Send + Sync {
     /// What goes wrong. Nothing but a text is asked of it, so `anyhow::Error`
     /// and `String` fit as well.
     type Error: fmt::Display + fmt::Debug + Send + Sync + 'static;
@@ -54,7 +54,7 @@ pub trait Load<K, V>: Send + Sync {
 /// come from many threads at a time, but never two for the same key.
 ///
 /// ```
-/// use larder::store::{Load, Store};
+/// use larder::store::{Loader, Store};
 /// use std::collections::HashMap;
 /// use std::convert::Infallible;
 /// use std::sync::Mutex;
@@ -62,7 +62,7 @@ pub trait Load<K, V>: Send + Sync {
 /// #[derive(Default)]
 /// struct Shelf(Mutex<HashMap<u64, String>>);
 ///
-/// impl Load<u64, String> for Shelf {
+/// impl Loader<u64, String> for Shelf {
 ///     type Error = Infallible;
 ///     fn load(&self, key: &u64) -> Result<Option<String>, Infallible> {
 ///         Ok(self.0.lock().unwrap().get(key).cloned())
@@ -80,7 +80,7 @@ pub trait Load<K, V>: Send + Sync {
 ///     }
 /// }
 /// ```
-pub trait Store<K, V>: Load<K, V> {
+pub trait Store<K, V>: Loader<K, V> {
     /// Stores `value` under `key`, over what was there.
     fn write(&self, key: &K, value: &V) -> Result<(), Self::Error>;
 
@@ -108,25 +108,25 @@ pub trait Store<K, V>: Load<K, V> {
 /// A closure will do, by [`from_async_fn`].
 ///
 /// ```
-/// use larder::store::AsyncLoad;
+/// use larder::store::AsyncLoader;
 ///
 /// struct Lengths;
 ///
-/// impl AsyncLoad<String, usize> for Lengths {
+/// impl AsyncLoader<String, usize> for Lengths {
 ///     type Error = std::io::Error;
 ///     async fn load(&self, key: &String) -> Result<Option<usize>, Self::Error> {
 ///         Ok(Some(key.len()))
 ///     }
 /// }
 /// ```
-pub trait AsyncLoad<K: Sync, V: Send>: Send + Sync {
-    /// What goes wrong; see [`Load::Error`].
+pub trait AsyncLoader<K: Sync, V: Send>: Send + Sync {
+    /// What goes wrong; see [`Loader::Error`].
     type Error: fmt::Display + fmt::Debug + Send + Sync + 'static;
 
     /// The value of `key`; `Ok(None)` if it has none.
     fn load(&self, key: &K) -> impl Future<Output = Result<Option<V>, Self::Error>> + Send;
 
-    /// The values of `keys`, in the same order; see [`Load::load_many`].
+    /// The values of `keys`, in the same order; see [`Loader::load_many`].
     fn load_many(
         &self,
         keys: &[&K],
@@ -140,7 +140,7 @@ pub trait AsyncLoad<K: Sync, V: Send>: Send + Sync {
         }
     }
 
-    /// See [`Load::is_ambiguous`].
+    /// See [`Loader::is_ambiguous`].
     fn is_ambiguous(&self, error: &Self::Error) -> bool {
         let _ = error;
         false
@@ -150,7 +150,7 @@ pub trait AsyncLoad<K: Sync, V: Send>: Send + Sync {
 /// A place where values are kept, for tasks of any runtime; see [`Store`].
 ///
 /// ```
-/// use larder::store::{AsyncLoad, AsyncStore};
+/// use larder::store::{AsyncLoader, AsyncStore};
 /// use std::collections::HashMap;
 /// use std::convert::Infallible;
 /// use std::sync::Mutex;
@@ -158,7 +158,7 @@ pub trait AsyncLoad<K: Sync, V: Send>: Send + Sync {
 /// #[derive(Default)]
 /// struct Shelf(Mutex<HashMap<u64, String>>);
 ///
-/// impl AsyncLoad<u64, String> for Shelf {
+/// impl AsyncLoader<u64, String> for Shelf {
 ///     type Error = Infallible;
 ///     async fn load(&self, key: &u64) -> Result<Option<String>, Infallible> {
 ///         Ok(self.0.lock().unwrap().get(key).cloned())
@@ -176,7 +176,7 @@ pub trait AsyncLoad<K: Sync, V: Send>: Send + Sync {
 ///     }
 /// }
 /// ```
-pub trait AsyncStore<K: Sync, V: Send + Sync>: AsyncLoad<K, V> {
+pub trait AsyncStore<K: Sync, V: Send + Sync>: AsyncLoader<K, V> {
     /// Stores `value` under `key`, over what was there.
     fn write(&self, key: &K, value: &V) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
@@ -329,7 +329,7 @@ where
     FromAsyncFn(load)
 }
 
-impl<K, V, E, F> Load<K, V> for FromFn<F>
+impl<K, V, E, F> Loader<K, V> for FromFn<F>
 where
     F: Fn(&K) -> Result<Option<V>, E> + Send + Sync,
     E: fmt::Display + fmt::Debug + Send + Sync + 'static,
@@ -341,7 +341,7 @@ where
     }
 }
 
-impl<K, V, E, F, Fut> AsyncLoad<K, V> for FromAsyncFn<F>
+impl<K, V, E, F, Fut> AsyncLoader<K, V> for FromAsyncFn<F>
 where
     K: Clone + Sync,
     V: Send,
@@ -369,7 +369,7 @@ impl<F> fmt::Debug for FromAsyncFn<F> {
 }
 
 /// A store that is shared with others.
-impl<K, V, T: Load<K, V>> Load<K, V> for Arc<T> {
+impl<K, V, T: Loader<K, V>> Loader<K, V> for Arc<T> {
     type Error = T::Error;
 
     fn load(&self, key: &K) -> Result<Option<V>, T::Error> {
@@ -398,7 +398,7 @@ impl<K, V, T: Store<K, V>> Store<K, V> for Arc<T> {
     }
 }
 
-impl<K: Sync, V: Send, T: AsyncLoad<K, V>> AsyncLoad<K, V> for Arc<T> {
+impl<K: Sync, V: Send, T: AsyncLoader<K, V>> AsyncLoader<K, V> for Arc<T> {
     type Error = T::Error;
 
     fn load(&self, key: &K) -> impl Future<Output = Result<Option<V>, T::Error>> + Send {

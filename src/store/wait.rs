@@ -7,6 +7,7 @@
 use parking_lot::{Condvar, Mutex};
 use std::collections::BinaryHeap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -164,9 +165,9 @@ impl Timer {
                 Some(_) => {
                     let due = rings.pop();
                     parking_lot::MutexGuard::unlocked(&mut rings, || {
-                        if let Some(ring) = due {
-                            ring.waker.wake();
-                        }
+                        // A waker is the runtime's; its panic is not ours.
+                        let wake = || due.map(|ring| ring.waker.wake());
+                        let _ = catch_unwind(AssertUnwindSafe(wake));
                     });
                 }
             }

@@ -29,7 +29,7 @@
 use super::backoff::Backoff;
 use super::filter::Filter;
 use crate::hash::DefaultHashBuilder;
-use crate::store::errors::{Failure, FailedWrite};
+use crate::store::errors::{FailedWrite, Failure};
 use crate::store::policy::WriteBack;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
@@ -332,6 +332,31 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         waiting == 1 || waiting == self.batch || self.unit <= self.hurry
     }
 
+    /// Takes in what the journal has kept from an earlier process, whatever
+    /// room there is.
+    pub(crate) fn restore(&mut self, key: &Arc<K>, version: u64, change: Change<V>, now: u64) {
+        self.pin(key);
+        self.pending += 1;
+        self.record(key, Ticket { takes_room: false }, (version, change), now);
+        self.unpin(key, None);
+    }
+
+    /// Boards all of `keys`, which differ, or none.
+    pub(crate) fn board_all(&mut self, keys: &[Arc<K>], owner: Option<ThreadId>) -> Boarding {
+        if self.is_closed {
+            return Boarding::Closed;
+        }
+        for flight in keys.iter().filter_map(|key| self.records.get(key)?.flight.as_ref()) {
+            let is_mine = owner.is_some() && flight.owner == owner;
+            return if is_mine { Boarding::Recursive } else { Boarding::Busy };
+        }
+        for key in keys {
+            self.board(key, owner);
+        }
+        Boarding::Begun
+    }
+
+    /// Puts a pin on `key`.
     fn pin(&mut self, key: &Arc<K>) {
         let record = self.records.entry(Arc::clone(key)).or_insert_with(|| {
             self.filter.add(key);
@@ -780,10 +805,6 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         self.failed.len()
     }
 
-    pub(crate) fn is_in_flight(&self) -> bool {
-        self.records.values().any(|record| record.flight.is_some())
-    }
-
     /// When the oldest write that is not stored was made.
     pub(crate) fn oldest_since(&self) -> Option<u64> {
         let since = |record: &Record<V>| {
@@ -831,12 +852,12 @@ impl<V> Record<V> {
         usize::from(waiting) + usize::from(flying)
     }
 
-    fn failed_write<K: Clone>(&self, key: &K, is_in_flight: bool) -> Option<FailedWrite<K, V>>
+    fn failed_write<K: Clone>(&self, key: &Arc<K>, is_in_flight: bool) -> Option<FailedWrite<K, V>>
     where
         V: Clone,
     {
         Some(FailedWrite {
-            key: key.clone(),
+            key: K::clone(key),
             value: self.change.clone()?,
             attempts: self.attempts,
             failure: self.failure.clone().unwrap_or(Failure::Closed),

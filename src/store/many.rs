@@ -1,0 +1,155 @@
+//! Writing many keys with few calls of the store.
+
+use super::around::Forget;
+use super::back::queue::Boarding;
+use super::backend::Backend;
+use super::engine::Engine;
+use super::errors::WriteError;
+use super::policy::WritePolicy;
+use super::through::Aboard;
+use super::traits::Written;
+use super::{StoreKey, StoreValue};
+use crate::cache::EntryOptions;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+type Outcomes<E> = Vec<Result<(), WriteError<E>>>;
+
+impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<K, V, St, S> {
+    /// One outcome for each entry, in order. Of several entries with one key
+    /// the last is written, and they share its outcome.
+    pub(crate) async fn put_many<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        entries: Vec<(K, V)>,
+    ) -> Outcomes<B::Error> {
+        let (places, entries) = without_duplicates(entries);
+        let outcomes = match &self.policy {
+            WritePolicy::Back(settings) => {
+                let changes = entries.into_iter().map(|(key, value)| (key, Some(value)));
+                self.put_many_back(backend, settings, changes.collect()).await
+            }
+            WritePolicy::Around => self.put_many_around(backend, entries).await,
+            WritePolicy::Through => self.put_many_through(backend, entries).await,
+        };
+        places.into_iter().map(|place| outcomes[place].clone()).collect()
+    }
+
+    async fn put_many_through<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        entries: Vec<(K, V)>,
+    ) -> Outcomes<B::Error> {
+        let (keys, values): (Vec<Arc<K>>, Vec<V>) =
+            entries.into_iter().map(|(key, value)| (Arc::new(key), value)).unzip();
+        let owner = backend.owner();
+        // All at once: two callers that boarded one key after the other could
+        // each have what the other one waits for.
+        let boarding = self.wait(
+            backend,
+            |state| &mut state.turns,
+            None,
+            |state| match state.queue.board_all(&keys, owner) {
+                Boarding::Busy => None,
+                other => Some(other),
+            },
+        );
+        match boarding.await {
+            Some(Boarding::Begun) => {}
+            Some(Boarding::Recursive) => return refused(keys.len(), &WriteError::Recursive),
+            _ => return refused(keys.len(), &WriteError::Closed),
+        }
+        let aboard: Vec<_> = keys.iter().map(|key| Aboard::new(self, Arc::clone(key))).collect();
+        let pairs: Vec<(&K, &V)> = keys.iter().map(|key| &**key).zip(&values).collect();
+        let answer = self.write_many(backend, &pairs).await;
+        drop(pairs);
+        let Some(outcomes) = answer else {
+            // Dropping who is aboard tells that nobody knows.
+            return refused(keys.len(), &WriteError::BadAnswer);
+        };
+        let settled = aboard.into_iter().zip(outcomes).zip(values);
+        let settle = |((aboard, outcome), value): ((Aboard<'_, K, V, St, S>, _), V)| {
+            aboard.settle(outcome, Some(value), EntryOptions::new())
+        };
+        settled.map(settle).collect()
+    }
+
+    async fn put_many_around<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        entries: Vec<(K, V)>,
+    ) -> Outcomes<B::Error> {
+        if self.visit(|state| state.queue.is_closed()) {
+            return refused(entries.len(), &WriteError::Closed);
+        }
+        let keys = entries.iter().map(|(key, _)| key.clone()).collect();
+        let forget = Forget { cache: &self.cache, keys };
+        let pairs: Vec<(&K, &V)> = entries.iter().map(|(key, value)| (key, value)).collect();
+        let answer = self.write_many(backend, &pairs).await;
+        drop(forget);
+        let Some(outcomes) = answer else {
+            return refused(entries.len(), &WriteError::BadAnswer);
+        };
+        let error = |(error, is_ambiguous)| match is_ambiguous {
+            true => WriteError::Ambiguous(error),
+            false => WriteError::Store(error),
+        };
+        outcomes.into_iter().map(|outcome| outcome.map_err(error)).collect()
+    }
+
+    /// One call of the store. `None` if the answer makes no sense.
+    async fn write_many<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        pairs: &[(&K, &V)],
+    ) -> Option<Vec<Result<(), (Arc<B::Error>, bool)>>> {
+        if pairs.is_empty() {
+            return Some(Vec::new());
+        }
+        self.calls.writes.fetch_add(1, Ordering::Relaxed);
+        let answer: Result<Written<B::Error>, B::Error> = backend.write_many(pairs).await;
+        match answer {
+            Ok(written) => {
+                let judge = |error: B::Error| {
+                    let is_ambiguous = backend.is_ambiguous(&error);
+                    (Arc::new(error), is_ambiguous)
+                };
+                let outcomes = written.outcomes(pairs.len())?;
+                Some(outcomes.into_iter().map(|outcome| outcome.map_err(judge)).collect())
+            }
+            Err(error) => {
+                let is_ambiguous = backend.is_ambiguous(&error);
+                let error = Arc::new(error);
+                Some(pairs.iter().map(|_| Err((Arc::clone(&error), is_ambiguous))).collect())
+            }
+        }
+    }
+}
+
+fn refused<E>(len: usize, error: &WriteError<E>) -> Outcomes<E> {
+    (0..len).map(|_| Err(error.clone())).collect()
+}
+
+/// The last entry of each key, and for each entry that was given, which of
+/// these it became.
+fn without_duplicates<K: StoreKey, V>(entries: Vec<(K, V)>) -> (Vec<usize>, Vec<(K, V)>) {
+    let mut places = Vec::with_capacity(entries.len());
+    let mut of_key: HashMap<K, usize> = HashMap::with_capacity(entries.len());
+    let mut unique: Vec<(K, V)> = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        match of_key.get(&key) {
+            Some(&place) => {
+                unique[place].1 = value;
+                places.push(place);
+            }
+            None => {
+                of_key.insert(key.clone(), unique.len());
+                places.push(unique.len());
+                unique.push((key, value));
+            }
+        }
+    }
+    (places, unique)
+}

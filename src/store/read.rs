@@ -1,0 +1,167 @@
+//! Read-through: a miss asks the store, once for all who miss together.
+//!
+//! The queue is asked twice. Before the cache, since what waits to be stored is
+//! the truth; and again by whoever loads, after its load has begun: a key that
+//! was put and evicted in between is dirty, and the store's row is old. What is
+//! put after that overtakes the load, so the row is not kept.
+
+use super::engine::Engine;
+use super::errors::ReadError;
+use super::traits::{AsyncLoader, Loader};
+use super::{StoreKey, StoreValue};
+use crate::cache::load::LoadError;
+use std::hash::BuildHasher;
+use std::sync::atomic::Ordering;
+
+impl<E> From<LoadError<E>> for ReadError<E> {
+    fn from(error: LoadError<E>) -> Self {
+        match error {
+            LoadError::Failed(error) => ReadError::Store(error),
+            LoadError::Panicked => ReadError::Panicked,
+            LoadError::Recursive => ReadError::Recursive,
+            LoadError::TimedOut => ReadError::TimedOut,
+        }
+    }
+}
+
+/// `keys` of a batch: those that the queue has answered, and those to ask for.
+struct Sorted<'q, K, V> {
+    known: Vec<(K, V)>,
+    unknown: Vec<&'q K>,
+}
+
+impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
+    pub(crate) fn get<E>(&self, key: &K) -> Result<Option<V>, ReadError<E>>
+    where
+        St: Loader<K, V, Error = E>,
+        E: Send + Sync + 'static,
+    {
+        if let Some(change) = self.look_and_use(key) {
+            return Ok(change);
+        }
+        let mut load = self.cache.load(key);
+        if let Some(ttl) = self.negative_ttl {
+            load = load.negative_ttl(ttl);
+        }
+        let loaded = load.try_optional_with(|| match self.look(key) {
+            Some(change) => Ok(change),
+            None => self.count_load(|| self.store.load(key)),
+        });
+        Ok(loaded?)
+    }
+
+    pub(crate) async fn get_async<E>(&self, key: &K) -> Result<Option<V>, ReadError<E>>
+    where
+        St: AsyncLoader<K, V, Error = E>,
+        E: Send + Sync + 'static,
+    {
+        if let Some(change) = self.look_and_use(key) {
+            return Ok(change);
+        }
+        let mut load = self.cache.load(key);
+        if let Some(ttl) = self.negative_ttl {
+            load = load.negative_ttl(ttl);
+        }
+        let loaded = load.try_optional_with_async(async {
+            match self.look(key) {
+                Some(change) => Ok(change),
+                None => self.count_load(|| self.store.load(key)).await,
+            }
+        });
+        Ok(loaded.await?)
+    }
+
+    pub(crate) fn get_many<E>(&self, keys: &[K]) -> Result<Vec<Option<V>>, ReadError<E>>
+    where
+        St: Loader<K, V, Error = E>,
+        E: Send + Sync + 'static,
+    {
+        let (mut found, clean) = self.sort_out(keys);
+        let loaded =
+            self.cache.try_get_many_with(clean.iter().map(|at| &keys[*at]), |missing| {
+                let Sorted { mut known, unknown } = self.sort_missing(missing);
+                if !unknown.is_empty() {
+                    let values = self.count_load(|| self.store.load_many(&unknown))?;
+                    known.extend(pairs(&unknown, values));
+                }
+                Ok(known)
+            })?;
+        for (at, value) in clean.into_iter().zip(loaded) {
+            found[at] = value;
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn get_many_async<E>(&self, keys: &[K]) -> Result<Vec<Option<V>>, ReadError<E>>
+    where
+        St: AsyncLoader<K, V, Error = E>,
+        E: Send + Sync + 'static,
+    {
+        let (mut found, clean) = self.sort_out(keys);
+        let wanted = clean.iter().map(|at| &keys[*at]);
+        let loading = self.cache.try_get_many_with_async(wanted, |missing| async move {
+            let Sorted { mut known, unknown } = self.sort_missing(missing);
+            if !unknown.is_empty() {
+                let values = self.count_load(|| self.store.load_many(&unknown)).await?;
+                known.extend(pairs(&unknown, values));
+            }
+            Ok(known)
+        });
+        let loaded = loading.await?;
+        for (at, value) in clean.into_iter().zip(loaded) {
+            found[at] = value;
+        }
+        Ok(found)
+    }
+
+    /// What the queue says about `key`, with the cache's policy and statistics
+    /// told of the use.
+    fn look_and_use(&self, key: &K) -> Option<Option<V>> {
+        let change = self.look(key)?;
+        self.cache.read(key, |_| ());
+        Some(change)
+    }
+
+    fn count_load<R>(&self, load: impl FnOnce() -> R) -> R {
+        self.calls.loads.fetch_add(1, Ordering::Relaxed);
+        load()
+    }
+
+    /// What the queue knows of `keys`, each in its place, and the places of
+    /// the others.
+    fn sort_out(&self, keys: &[K]) -> (Vec<Option<V>>, Vec<usize>) {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut clean = Vec::new();
+        for (at, key) in keys.iter().enumerate() {
+            let change = self.look_and_use(key);
+            if change.is_none() {
+                clean.push(at);
+            }
+            found.push(change.flatten());
+        }
+        (found, clean)
+    }
+
+    fn sort_missing<'q>(&self, missing: Vec<&'q K>) -> Sorted<'q, K, V> {
+        let mut sorted = Sorted { known: Vec::new(), unknown: Vec::new() };
+        for key in missing {
+            match self.look(key) {
+                Some(change) => sorted.known.extend(change.map(|value| (key.clone(), value))),
+                None => sorted.unknown.push(key),
+            }
+        }
+        sorted
+    }
+}
+
+/// # Panics
+/// If there are not as many values as keys: which is whose cannot be known.
+fn pairs<K: Clone, V>(keys: &[&K], values: Vec<Option<V>>) -> Vec<(K, V)> {
+    assert_eq!(
+        values.len(),
+        keys.len(),
+        "`load_many` has to return one value, or `None`, for each key",
+    );
+    let pairs = keys.iter().zip(values);
+    pairs.filter_map(|(key, value)| Some((K::clone(key), value?))).collect()
+}

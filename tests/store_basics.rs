@@ -1,0 +1,276 @@
+//! A cache over a store: what each policy promises when nothing goes wrong, and
+//! with one error at a time.
+
+#[path = "common/faulty.rs"]
+mod faulty;
+
+use faulty::{Faulty, Op};
+use larder::store::{Overflow, StoreCache, WriteBack, WriteError, WritePolicy};
+use larder::{Cache, EntryOptions, ManualClock};
+use std::sync::Arc;
+use std::time::Duration;
+
+type Cached = StoreCache<u32, u64, Arc<Faulty>>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn over(store: &Arc<Faulty>, policy: WritePolicy) -> Cached {
+    let builder = StoreCache::builder(Cache::new(1000), Arc::clone(store)).policy(policy);
+    builder.build().unwrap()
+}
+
+/// Write-back without a thread, and with a clock that stands still.
+fn by_hand(store: &Arc<Faulty>, settings: WriteBack) -> (Cached, ManualClock) {
+    let clock = ManualClock::new();
+    let cache = StoreCache::builder(Cache::new(1000), Arc::clone(store))
+        .policy(WritePolicy::Back(settings.workers(0).jitter(0.0)))
+        .clock(clock.clone())
+        .build();
+    (cache.unwrap(), clock)
+}
+
+fn policies() -> [WritePolicy; 3] {
+    [WritePolicy::Through, WritePolicy::Around, WritePolicy::Back(WriteBack::new().workers(0))]
+}
+
+#[test]
+fn reads_see_writes_and_deletes_under_every_policy() {
+    for policy in policies() {
+        let store = Arc::new(Faulty::default());
+        store.set(1, 10);
+        let cache = over(&store, policy);
+        assert_eq!(cache.get(&1).unwrap(), Some(10));
+        cache.put(1, 11).unwrap();
+        assert_eq!(cache.get(&1).unwrap(), Some(11));
+        cache.delete(1).unwrap();
+        assert_eq!(cache.get(&1).unwrap(), None);
+        cache.put(1, 12).unwrap();
+        assert_eq!(cache.get_many(&[1, 2]).unwrap(), [Some(12), None]);
+        cache.flush();
+        assert_eq!(store.value(1), Some(12));
+    }
+}
+
+#[test]
+fn a_miss_asks_the_store_once_and_a_missing_row_again_unless_it_is_remembered() {
+    let store = Arc::new(Faulty::default());
+    store.set(1, 10);
+    let cache = over(&store, WritePolicy::Through);
+    for _ in 0..3 {
+        assert_eq!((cache.get(&1).unwrap(), cache.get(&2).unwrap()), (Some(10), None));
+    }
+    assert_eq!((store.loads(1), store.loads(2)), (1, 3));
+}
+
+#[test]
+fn a_refused_write_leaves_the_cache_as_it_was_and_an_ambiguous_one_forgets_the_key() {
+    for policy in [WritePolicy::Through, WritePolicy::Around] {
+        let store = Arc::new(Faulty::default());
+        let cache = over(&store, policy);
+        cache.put(1, 10).unwrap();
+        cache.get(&1).unwrap();
+        store.fail_writes(1, "refused");
+        assert!(matches!(cache.put(1, 11), Err(WriteError::Store(_))));
+        assert_eq!(cache.cache().peek(&1), Some(10));
+        store.fail_writes(1, "ambiguous");
+        assert!(matches!(cache.put(1, 12), Err(WriteError::Ambiguous(_))));
+        assert_eq!(cache.cache().peek(&1), None);
+    }
+}
+
+#[test]
+fn a_store_that_panics_leaves_the_key_forgotten_and_usable() {
+    for policy in [WritePolicy::Through, WritePolicy::Around] {
+        let store = Arc::new(Faulty::default());
+        let cache = over(&store, policy);
+        cache.put(1, 10).unwrap();
+        store.panic_on(1, true);
+        let put = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.put(1, 11)));
+        assert!(put.is_err());
+        assert_eq!(cache.cache().peek(&1), None);
+        store.panic_on(1, false);
+        cache.put(1, 12).unwrap();
+        assert_eq!(cache.get(&1).unwrap(), Some(12));
+    }
+}
+
+#[test]
+fn put_many_calls_the_store_once_and_each_entry_has_its_outcome() {
+    for policy in [WritePolicy::Through, WritePolicy::Around] {
+        let store = Arc::new(Faulty::default());
+        let cache = over(&store, policy);
+        store.fail_writes(2, "refused");
+        let outcomes = cache.put_many(vec![(1, 10), (2, 20), (3, 30), (1, 11)]);
+        let is_ok: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+        assert_eq!(is_ok, [true, false, true, true]);
+        assert_eq!(store.batches(), [3], "the second value of key 1 took the place of the first");
+        assert_eq!(cache.get_many(&[1, 2, 3]).unwrap(), [Some(11), None, Some(30)]);
+    }
+}
+
+#[test]
+fn a_batch_is_written_when_it_is_full_or_old_enough_and_a_key_once() {
+    let store = Arc::new(Faulty::default());
+    let (cache, clock) = by_hand(&store, WriteBack::new().batch(3).delay(SECOND));
+    cache.put(1, 10).unwrap();
+    cache.put(1, 11).unwrap();
+    cache.put(2, 20).unwrap();
+    assert_eq!(cache.run_due(), 0, "neither full nor old");
+    cache.put(3, 30).unwrap();
+    assert_eq!(cache.run_due(), 1, "full");
+    assert_eq!(store.batches(), [3]);
+    assert_eq!(store.history(1), [Op::Write(11)], "of two writes, the last");
+    cache.put(4, 40).unwrap();
+    clock.advance(SECOND / 2);
+    cache.put(4, 41).unwrap();
+    assert_eq!(cache.stats().dirty_age, SECOND / 2, "it counts from the first write");
+    clock.advance(SECOND / 2);
+    assert_eq!(cache.run_due(), 1, "old enough");
+    assert_eq!((store.value(4), cache.stats().coalesced), (Some(41), 2));
+}
+
+#[test]
+fn a_dirty_value_is_found_after_it_was_evicted_invalidated_or_has_expired() {
+    let store = Arc::new(Faulty::default());
+    store.set(1, 1);
+    let (cache, clock) = by_hand(&store, WriteBack::new().delay(SECOND * 3600));
+    cache.put_with(1, 10, EntryOptions::new().ttl(Duration::ZERO)).unwrap();
+    assert_eq!(cache.get(&1).unwrap(), Some(10), "expired at once");
+    cache.put(1, 11).unwrap();
+    cache.cache().invalidate(&1);
+    assert_eq!(cache.get(&1).unwrap(), Some(11));
+    cache.cache().set_capacity(0);
+    cache.put(1, 12).unwrap();
+    assert_eq!(cache.cache().peek(&1), None, "evicted at once");
+    assert_eq!(cache.get(&1).unwrap(), Some(12));
+    cache.delete(1).unwrap();
+    assert_eq!(cache.get(&1).unwrap(), None, "a tombstone hides the row");
+    assert_eq!(store.loads(1), 0);
+    clock.advance(SECOND * 3600);
+    cache.run_due();
+    assert_eq!((store.value(1), cache.get(&1).unwrap()), (None, None));
+    assert_eq!(store.loads(1), 1);
+}
+
+#[test]
+fn a_full_queue_rejects_blocks_or_writes_through_as_it_is_told() {
+    let store = Arc::new(Faulty::default());
+    let full = WriteBack::new().max_dirty(2).delay(SECOND);
+    let (cache, _) = by_hand(&store, full.clone().overflow(Overflow::Reject));
+    cache.put(1, 10).unwrap();
+    cache.put(2, 20).unwrap();
+    let refused = cache.put(3, 30).unwrap_err();
+    assert!(matches!(refused, WriteError::QueueFull { dirty: 2, max_dirty: 2 }));
+    assert_eq!(cache.get(&3).unwrap(), None);
+    cache.put(2, 21).unwrap();
+
+    let block = Overflow::Block { timeout: Duration::ZERO };
+    let (cache, _) = by_hand(&store, full.clone().overflow(block));
+    cache.put(1, 10).unwrap();
+    cache.put(2, 20).unwrap();
+    assert!(matches!(cache.put(3, 30), Err(WriteError::TimedOut { dirty: 2, .. })));
+
+    let (cache, _) = by_hand(&store, full.overflow(Overflow::WriteThrough));
+    cache.put(1, 10).unwrap();
+    cache.put(2, 20).unwrap();
+    cache.put(3, 30).unwrap();
+    assert_eq!((store.value(3), cache.get(&3).unwrap()), (Some(30), Some(30)));
+    store.fail_writes(4, "refused");
+    assert!(matches!(cache.put(4, 40), Err(WriteError::Store(_))));
+    assert_eq!(cache.get(&4).unwrap(), None);
+    assert_eq!(cache.stats().dirty, 2);
+}
+
+#[test]
+fn a_writer_that_waits_for_room_goes_on_when_there_is_some() {
+    let store = Arc::new(Faulty::default());
+    let block = Overflow::Block { timeout: Duration::MAX };
+    let settings = WriteBack::new().max_dirty(1).delay(Duration::ZERO).workers(1).overflow(block);
+    let cache = over(&store, WritePolicy::Back(settings));
+    for value in 0..200 {
+        cache.put(value as u32 % 7, value).unwrap();
+    }
+    assert!(cache.flush().failed.is_empty());
+    for key in 0..7_u32 {
+        assert_eq!(store.value(key), (0..200).filter(|v| *v as u32 % 7 == key).max());
+    }
+}
+
+#[test]
+fn flush_key_stores_one_key_and_leaves_the_others_waiting() {
+    let store = Arc::new(Faulty::default());
+    let (cache, _) = by_hand(&store, WriteBack::new().delay(SECOND));
+    cache.put(1, 10).unwrap();
+    cache.put(2, 20).unwrap();
+    assert!(cache.flush_key(&2).failed.is_empty());
+    assert_eq!((store.value(1), store.value(2)), (None, Some(20)));
+    assert!(cache.flush_key(&3).failed.is_empty(), "nothing to do");
+}
+
+#[test]
+fn closing_stores_what_is_left_and_refuses_what_comes_later() {
+    for workers in [0, 2] {
+        let store = Arc::new(Faulty::default());
+        let settings = WriteBack::new().delay(SECOND * 3600).workers(workers);
+        let cache = over(&store, WritePolicy::Back(settings));
+        cache.put(1, 10).unwrap();
+        let report = cache.close(Duration::MAX);
+        assert!(report.is_clean());
+        assert_eq!(store.value(1), Some(10));
+        assert!(matches!(cache.put(2, 20), Err(WriteError::Closed)));
+        assert!(matches!(cache.delete(1), Err(WriteError::Closed)));
+        assert_eq!(cache.get(&1).unwrap(), Some(10), "reads go on");
+        assert_eq!(cache.close(Duration::ZERO), report, "the first report");
+    }
+}
+
+#[test]
+fn every_policy_refuses_writes_after_it_was_closed() {
+    for policy in policies() {
+        let cache = over(&Arc::default(), policy);
+        assert!(cache.close(Duration::MAX).is_clean());
+        assert!(matches!(cache.put(1, 1), Err(WriteError::Closed)));
+        let outcomes = cache.put_many(vec![(1, 1), (2, 2)]);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(WriteError::Closed))));
+    }
+}
+
+#[test]
+fn dropping_the_last_handle_stores_what_is_left() {
+    let store = Arc::new(Faulty::default());
+    let settings = WriteBack::new().delay(SECOND * 3600);
+    let cache = over(&store, WritePolicy::Back(settings.drop_deadline(Duration::MAX)));
+    let other = cache.clone();
+    cache.put(1, 10).unwrap();
+    drop(cache);
+    assert_eq!(store.value(1), None, "not the last one");
+    drop(other);
+    assert_eq!(store.value(1), Some(10));
+    assert_eq!(Arc::strong_count(&store), 1, "and the workers have let go of it");
+}
+
+#[test]
+fn listeners_may_write_the_very_key_that_they_hear_of() {
+    for policy in policies() {
+        let store = Arc::new(Faulty::default());
+        let me: Arc<std::sync::OnceLock<Cached>> = Arc::default();
+        let cache = Cache::builder().capacity(100).on_removal({
+            let me = Arc::clone(&me);
+            move |key: &u32, value: &u64, _| {
+                if *value < 3 {
+                    me.get().unwrap().put(*key, 3).unwrap();
+                }
+            }
+        });
+        let cache = StoreCache::builder(cache.build().unwrap(), Arc::clone(&store))
+            .policy(policy)
+            .build()
+            .unwrap();
+        assert!(me.set(cache.clone()).is_ok());
+        cache.put(1, 1).unwrap();
+        cache.get(&1).unwrap();
+        cache.put(1, 2).unwrap();
+        cache.flush();
+        assert_eq!(cache.get(&1).unwrap(), store.value(1));
+    }
+}
