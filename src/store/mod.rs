@@ -92,7 +92,7 @@ pub use errors::{
 };
 pub use handle::StoreCache;
 #[cfg(feature = "journal")]
-pub use journal::{Codec, CodecError, Durability, Journal, JournalError, Postcard};
+pub use journal::{Codec, CodecError, Durability, Journal, JournalError, JournalOptions, Postcard};
 pub use policy::{Overflow, WriteBack, WritePolicy};
 pub use stats::StoreStats;
 pub use traits::{

@@ -15,7 +15,7 @@ mod open;
 #[cfg(feature = "journal")]
 pub use codec::{Codec, CodecError, Postcard};
 #[cfg(feature = "journal")]
-pub use open::{Durability, Journal, JournalError};
+pub use open::{Durability, Journal, JournalError, JournalOptions};
 
 use crate::store::back::queue::Change;
 use crate::store::wait::WakerSet;
