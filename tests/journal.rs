@@ -1,4 +1,5 @@
-//! The journal: what it keeps, and that it notices when it is damaged.
+//! The journal: what it keeps, for whom, and for how long. What a crash or a
+//! damaged disk does to it is in `journal_disk.rs` and `crash.rs`.
 #![cfg(feature = "journal")]
 
 #[path = "common/faulty.rs"]
@@ -134,7 +135,7 @@ fn a_journal_is_opened_once_at_a_time() {
     let second = Journal::<u32, u64>::open(folder.path());
     assert_eq!(second.unwrap_err(), JournalError::InUse);
     drop(first);
-    Journal::<u32, u64>::open(folder.path()).unwrap();
+    assert!(Journal::<u32, u64>::open(folder.path()).is_ok());
 }
 
 #[test]
@@ -156,36 +157,4 @@ fn a_type_that_the_codec_does_not_read_is_refused_and_nothing_is_lost() {
     let other = Journal::<u32, (u8, String)>::open(folder.path());
     assert!(matches!(other.unwrap_err(), JournalError::Codec { .. }));
     assert_eq!(Journal::<u32, u64>::open(folder.path()).unwrap().len(), 1);
-}
-
-/// Flips each byte of a file in turn, and opens it: it is refused, or what it
-/// holds is all there.
-#[test]
-fn a_damaged_file_is_refused_and_never_half_applied() {
-    let (folder, store) = (Folder::new("damage"), Arc::new(Faulty::default()));
-    store.down(true);
-    let cache = journaled(&folder, &store);
-    for key in 0..200 {
-        cache.put(key, u64::from(key)).unwrap();
-    }
-    drop(cache);
-    let path = folder.path().join("journal.redb");
-    let sound = fs::read(&path).unwrap();
-    let in_use: Vec<usize> = (0..sound.len()).filter(|at| sound[*at] != 0).collect();
-    let (mut refused, mut whole) = (0, 0);
-    // About 300 places, spread over all that is not zero.
-    for at in in_use.iter().step_by(in_use.len() / 300 + 1) {
-        let mut damaged = sound.clone();
-        damaged[*at] ^= 0x10;
-        fs::write(&path, &damaged).unwrap();
-        let opened = std::panic::catch_unwind(|| Journal::<u32, u64>::open(folder.path()));
-        match opened {
-            Ok(Ok(journal)) => {
-                assert_eq!(journal.len(), 200, "byte {at}: some is missing");
-                whole += 1;
-            }
-            Ok(Err(_)) | Err(_) => refused += 1,
-        }
-    }
-    assert!(refused > 0, "{whole} of them changed nothing");
 }

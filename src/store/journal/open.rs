@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// What a journal does before a write is acknowledged.
@@ -244,22 +245,27 @@ impl<K: 'static, V: 'static> JournalOptions<K, V> {
     pub fn open(self, dir: impl AsRef<Path>) -> Result<Journal<K, V>, JournalError> {
         let dir = dir.as_ref();
         fs::create_dir_all(dir).map_err(JournalError::io)?;
-        let options = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(dir.join("journal.redb"));
-        // So that the name is there after a power failure, too.
-        let named = fs::File::open(dir).and_then(|dir| dir.sync_all());
-        let file = FileBackend::new(options.map_err(JournalError::io)?);
-        named.map_err(JournalError::io)?;
+        let path = dir.join("journal.redb");
+        if !path.exists() {
+            create(dir, &path)?;
+        }
+        let file = fs::OpenOptions::new().read(true).write(true).open(path);
+        let file = FileBackend::new(file.map_err(JournalError::io)?);
         self.open_on(file.map_err(JournalError::from_open)?)
     }
 
     /// On a storage of the caller's, for tests that simulate a disk.
     #[doc(hidden)]
     pub fn open_on(self, storage: impl StorageBackend) -> Result<Journal<K, V>, JournalError> {
+        // A page whose checksum fits and whose content makes no sense is met
+        // with a panic.
+        match catch_unwind(AssertUnwindSafe(|| self.open_trusting(storage))) {
+            Ok(opened) => opened,
+            Err(_) => Err(JournalError::Corrupt { what: "its pages make no sense".to_owned() }),
+        }
+    }
+
+    fn open_trusting(self, storage: impl StorageBackend) -> Result<Journal<K, V>, JournalError> {
         // What is journaled is small, and is read once.
         let mut options = Database::builder();
         options.set_cache_size(4 << 20);
@@ -278,6 +284,23 @@ impl<K: 'static, V: 'static> JournalOptions<K, V> {
         let file = File::start(database, self.codecs).map_err(JournalError::io)?;
         Ok(Journal { file, kept })
     }
+}
+
+/// Makes an empty journal under another name first: if the system dies on the
+/// way, there is none, rather than half of one.
+fn create(dir: &Path, path: &Path) -> Result<(), JournalError> {
+    let unfinished = dir.join("journal.redb.new");
+    let options =
+        fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&unfinished);
+    let file = FileBackend::new(options.map_err(JournalError::io)?);
+    let file = file.map_err(JournalError::from_open)?;
+    drop(Database::builder().create_with_backend(file).map_err(JournalError::from_open)?);
+    let rename = || {
+        fs::rename(&unfinished, path)?;
+        // So that the name is there after a power failure, too.
+        fs::File::open(dir)?.sync_all()
+    };
+    rename().map_err(JournalError::io)
 }
 
 /// All entries, in the order in which they were written. Either all are sound,
