@@ -59,6 +59,7 @@ pub struct Builder<K, V, S = DefaultHashBuilder> {
     /// `None`: the system's.
     pub(crate) clock: Option<Box<dyn Clock>>,
     maintenance: Option<Maintenance<K, V>>,
+    pub(crate) load_timeout: Option<Duration>,
     pub(crate) hasher: S,
 }
 
@@ -87,6 +88,7 @@ impl<K, V> Builder<K, V> {
             expiry: None,
             clock: None,
             maintenance: None,
+            load_timeout: None,
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -232,6 +234,7 @@ impl<K, V, S> Builder<K, V, S> {
             expiry: self.expiry,
             clock: self.clock,
             maintenance: self.maintenance,
+            load_timeout: self.load_timeout,
             hasher,
         }
     }
@@ -374,6 +377,37 @@ impl<K, V, S> Builder<K, V, S> {
         V: Send + Sync + 'static,
     {
         self.maintenance = Some(Maintenance { interval, start: maintenance::start });
+        self
+    }
+
+    /// How long a caller waits for the load of another one, unless
+    /// [`Load::wait_timeout`](crate::Load::wait_timeout) says otherwise; without
+    /// a limit by default. Fallible methods then return
+    /// [`LoadError::TimedOut`](crate::LoadError::TimedOut), the others load for
+    /// themselves.
+    ///
+    /// It is what ends the wait for a task that is alive but never polled
+    /// again, and for loaders of two threads that ask for each other's keys.
+    /// For tasks that wait, one thread is started when the first of them does;
+    /// it ends with the cache.
+    ///
+    /// ```
+    /// use larder::{Cache, LoadError};
+    /// use std::time::Duration;
+    ///
+    /// let cache: Cache<String, u32> =
+    ///     Cache::builder().capacity(100).load_timeout(Duration::from_millis(1)).build()?;
+    /// cache.get_with("pear", || {
+    ///     let wait = || cache.try_get_with("pear", || Ok::<_, std::fmt::Error>(4));
+    ///     let waited = std::thread::scope(|scope| scope.spawn(wait).join().unwrap());
+    ///     assert!(matches!(waited, Err(LoadError::TimedOut)));
+    ///     3
+    /// });
+    /// assert_eq!(cache.get("pear"), Some(3));
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn load_timeout(mut self, timeout: Duration) -> Self {
+        self.load_timeout = Some(timeout);
         self
     }
 

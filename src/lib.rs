@@ -115,11 +115,13 @@
 //! follows a read and a write through them.
 #![deny(unsafe_code)]
 
+mod alarm;
 mod budget;
 mod builder;
 mod cache;
 mod claim;
 mod expiry;
+mod flight;
 mod hash;
 mod index;
 mod inside;
@@ -131,6 +133,7 @@ mod slab;
 mod slot;
 mod stats;
 mod steady;
+mod sync;
 mod tags;
 
 pub use builder::{BuildError, Builder};

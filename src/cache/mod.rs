@@ -12,6 +12,7 @@ mod write;
 
 pub use options::EntryOptions;
 
+use crate::alarm::AlarmClock;
 use crate::budget::{Budget, Cost};
 use crate::builder::{Builder, Weigher};
 use crate::expiry::Lifetimes;
@@ -70,11 +71,18 @@ pub(crate) struct Shared<K, V> {
     tags: TagTable,
     weigher: Option<Weigher<K, V>>,
     lookups: Option<Lookups>,
+    /// How long a caller waits for another one's load, unless it says so.
+    load_timeout: Option<Duration>,
+    alarms: AlarmClock,
 }
 
 impl<K, V> Shared<K, V> {
     pub(crate) fn stop(&self) -> &Arc<Stop> {
         &self.stop
+    }
+
+    fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
+        &self.shards[hash.shard(self.shards.len())]
     }
 
     /// Frees what was invalidated or has expired, a little under each lock.
@@ -268,7 +276,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 
     fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
-        &self.shared.shards[hash.shard(self.shared.shards.len())]
+        self.shared.shard(hash)
     }
 }
 
@@ -296,6 +304,8 @@ impl<K, V, S> Cache<K, V, S> {
             tags: TagTable::default(),
             weigher: builder.weigher,
             lookups: builder.record_stats.then(Lookups::new),
+            load_timeout: builder.load_timeout,
+            alarms: AlarmClock::default(),
         };
         Cache { shared: Arc::new(shared), hasher: Arc::new(builder.hasher) }
     }
