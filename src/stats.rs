@@ -164,7 +164,8 @@ impl Stats {
     /// assert!(cache.stats().mean_load_time().is_some());
     /// ```
     pub fn mean_load_time(&self) -> Option<Duration> {
-        let nanos = self.load_time.as_nanos().checked_div(u128::from(self.loads + self.load_failures))?;
+        let nanos =
+            self.load_time.as_nanos().checked_div(u128::from(self.loads + self.load_failures))?;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 

@@ -115,7 +115,8 @@ impl<K, V> Flights<K, V> {
 
     /// Whether `flight` has not been overtaken.
     pub(crate) fn holds(&self, hash: u32, flight: &modelled::Arc<Flight<V>>) -> bool {
-        let is_it = |registered: &Registered<K, V>| modelled::Arc::ptr_eq(&registered.flight, flight);
+        let is_it =
+            |registered: &Registered<K, V>| modelled::Arc::ptr_eq(&registered.flight, flight);
         self.by_hash.get(&hash).is_some_and(|of_hash| of_hash.iter().any(is_it))
     }
 

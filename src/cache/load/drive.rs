@@ -44,7 +44,10 @@ impl Request {
     }
 
     /// The landing as this caller sees it; `None` if it has to load by itself.
-    pub(crate) fn accept<V, E>(&self, landing: Landing<V>) -> Option<Result<Option<V>, LoadError<E>>>
+    pub(crate) fn accept<V, E>(
+        &self,
+        landing: Landing<V>,
+    ) -> Option<Result<Option<V>, LoadError<E>>>
     where
         E: Send + Sync + 'static,
     {
@@ -75,7 +78,7 @@ pub(crate) async fn wait_for<V: Clone>(
     alarm: &impl Alarm,
 ) -> Waited<V> {
     let mut join = pin!(flight.join());
-    let mut _alarm = None;
+    let mut set = None;
     poll_fn(|cx| {
         if let Poll::Ready(landing) = join.as_mut().poll(cx) {
             return Poll::Ready(Waited::Landed(landing));
@@ -87,7 +90,9 @@ pub(crate) async fn wait_for<V: Clone>(
         if deadline <= Instant::now() {
             return Poll::Ready(Waited::TimedOut);
         }
-        _alarm = Some(alarm.set(deadline, cx.waker()));
+        // The old one first: taking it back must not undo the new one.
+        drop(set.take());
+        set = Some(alarm.set(deadline, cx.waker()));
         Poll::Pending
     })
     .await

@@ -124,7 +124,10 @@ impl<K: Eq, V: Clone> Lead<K, V> {
     }
 
     /// Ends the load with what the loader has returned.
-    pub(crate) fn land<E>(self, loaded: Result<Option<V>, Arc<E>>) -> Result<Option<V>, LoadError<E>>
+    pub(crate) fn land<E>(
+        self,
+        loaded: Result<Option<V>, Arc<E>>,
+    ) -> Result<Option<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
     {
@@ -148,8 +151,8 @@ impl<K: Eq, V: Clone> Lead<K, V> {
     pub(crate) fn fail(mut self, landing: Landing<V>) {
         let nanos = self.took();
         let is_absent = matches!(landing, Landing::Absent);
-        let is_remembered = self.negative_ttl > 0
-            && (is_absent || matches!(landing, Landing::Failed(_)));
+        let is_remembered =
+            self.negative_ttl > 0 && (is_absent || matches!(landing, Landing::Failed(_)));
         let mut visit = self.shared.shard(self.hash).visit(&self.shared.hub);
         visit.count_load(is_absent, self.is_reload, nanos);
         match is_remembered && visit.may_land(self.hash, self.key(), &self.flight) {
