@@ -310,9 +310,14 @@ where
 }
 
 /// What a load that cannot fail has returned.
-pub(super) fn certain<V>(loaded: Result<Option<V>, LoadError<Infallible>>) -> V {
+fn certain<V>(loaded: Result<Option<V>, LoadError<Infallible>>) -> V {
+    present(sure(loaded))
+}
+
+/// What is left of a result whose error is none that can be returned.
+pub(super) fn sure<T>(loaded: Result<T, LoadError<Infallible>>) -> T {
     match loaded {
-        Ok(value) => present(value),
+        Ok(loaded) => loaded,
         Err(LoadError::Failed(never)) => match *never {},
         Err(LoadError::Recursive) => panic!("{RECURSION}"),
         Err(LoadError::Panicked | LoadError::TimedOut) => {
