@@ -60,6 +60,10 @@ pub struct Builder<K, V, S = DefaultHashBuilder> {
     pub(crate) clock: Option<Box<dyn Clock>>,
     maintenance: Option<Maintenance<K, V>>,
     pub(crate) load_timeout: Option<Duration>,
+    /// These three are set for a cache that knows its loader.
+    pub(crate) keeps_ages: bool,
+    pub(crate) grace: Duration,
+    pub(crate) retry_after: Duration,
     pub(crate) hasher: S,
 }
 
@@ -89,6 +93,9 @@ impl<K, V> Builder<K, V> {
             clock: None,
             maintenance: None,
             load_timeout: None,
+            keeps_ages: false,
+            grace: Duration::ZERO,
+            retry_after: Duration::ZERO,
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -235,6 +242,9 @@ impl<K, V, S> Builder<K, V, S> {
             clock: self.clock,
             maintenance: self.maintenance,
             load_timeout: self.load_timeout,
+            keeps_ages: self.keeps_ages,
+            grace: self.grace,
+            retry_after: self.retry_after,
             hasher,
         }
     }
@@ -527,6 +537,11 @@ pub enum BuildError {
         /// The part that was asked for.
         given: String,
     },
+    /// The `beta` of `early_refresh` is a factor: 0 or more.
+    BetaOutOfRange {
+        /// The factor that was asked for.
+        given: String,
+    },
     /// A maintenance thread that never waits would do nothing else.
     MaintenanceIntervalZero,
     /// The system refused to start the maintenance thread.
@@ -550,6 +565,9 @@ impl fmt::Display for BuildError {
             }
             BuildError::JitterOutOfRange { given } => {
                 write!(f, "ttl_jitter must be between 0 and 1, not {given}")
+            }
+            BuildError::BetaOutOfRange { given } => {
+                write!(f, "the beta of early_refresh must be 0 or more, not {given}")
             }
             BuildError::MaintenanceIntervalZero => {
                 f.write_str("the interval of `maintenance` must not be zero")

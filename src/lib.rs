@@ -126,11 +126,13 @@ mod hash;
 mod index;
 mod inside;
 mod listener;
+mod loading;
 mod maintenance;
 mod policy;
 mod shard;
 mod slab;
 mod slot;
+mod spawn;
 mod stats;
 mod steady;
 mod sync;
@@ -147,7 +149,9 @@ pub use expiry::{
 };
 pub use hash::{DefaultHashBuilder, DefaultHasher};
 pub use listener::Cause;
+pub use loading::{LoadingBuilder, LoadingCache};
 pub use policy::{Eviction, ParseEvictionError};
+pub use spawn::{Inline, Spawn, Task};
 pub use stats::Stats;
 
 /// The README's examples are tests.

@@ -15,7 +15,7 @@ pub use options::EntryOptions;
 use crate::alarm::AlarmClock;
 use crate::budget::{Budget, Cost};
 use crate::builder::{Builder, Weigher};
-use crate::expiry::Lifetimes;
+use crate::expiry::{Lifetimes, nanos};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
 use crate::maintenance::Stop;
@@ -283,18 +283,23 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 /// What it holds and how it is set up.
 impl<K, V, S> Cache<K, V, S> {
     pub(crate) fn from_builder(builder: Builder<K, V, S>, shards: usize) -> Self {
+        let budget = Budget::new(builder.bounds());
+        let mut lifetimes = Lifetimes::new(
+            (builder.time_to_live, builder.time_to_idle),
+            builder.ttl_jitter,
+            builder.expiry,
+            builder.clock,
+        );
+        lifetimes.keeps_ages = builder.keeps_ages;
+        lifetimes.grace = nanos(builder.grace);
+        lifetimes.retry_after = nanos(builder.retry_after);
         let hub = Hub {
             shards,
             eviction: builder.eviction,
-            budget: Budget::new(builder.bounds()),
+            budget,
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),
-            lifetimes: Lifetimes::new(
-                (builder.time_to_live, builder.time_to_idle),
-                builder.ttl_jitter,
-                builder.expiry,
-                builder.clock,
-            ),
+            lifetimes,
         };
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
         let shared = Shared {

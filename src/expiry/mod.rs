@@ -158,6 +158,8 @@ pub(crate) struct Lifetimes<K, V> {
     pub(crate) keeps_ages: bool,
     /// For how long a value is kept, invisible, after it has expired.
     pub(crate) grace: u64,
+    /// How long to wait after a reload has failed.
+    pub(crate) retry_after: u64,
     time: TimeSource,
     /// The latest time that anybody has seen: a clock that goes back does not
     /// take the cache with it.
@@ -178,7 +180,17 @@ impl<K, V> Lifetimes<K, V> {
         };
         let latest = AtomicU64::new(0);
         let (ttl, tti) = (nanos(ttl), nanos(tti));
-        Lifetimes { ttl, tti, jitter, expiry, keeps_ages: false, grace: 0, time, latest }
+        Lifetimes {
+            ttl,
+            tti,
+            jitter,
+            expiry,
+            keeps_ages: false,
+            grace: 0,
+            retry_after: 0,
+            time,
+            latest,
+        }
     }
 
     /// Values that had expired by then need not be kept any longer.

@@ -24,38 +24,52 @@ pub(crate) enum Boarding<V> {
     Hit(V),
     /// It is being loaded, or has failed lately.
     Join(modelled::Arc<Flight<V>>),
-    /// Nobody loads it.
-    Free,
+    /// Nobody loads it. It may have a value, if that was to be reloaded.
+    Free(Option<Slot>),
+}
+
+/// A value that may have expired.
+pub(crate) struct Stale<V> {
+    pub(crate) value: V,
+    pub(crate) age: Freshness,
+    pub(crate) has_expired: bool,
 }
 
 impl<K, V> Visit<'_, K, V> {
     /// Looks for a value of `key`, and else for a load of it, other than
-    /// `useless`, which this caller could not use.
+    /// `useless`, which this caller could not use. With `is_forced`, a value
+    /// and a remembered failure will not do.
     pub(crate) fn board<Q>(
         &mut self,
         hash: KeyHash,
         key: &Q,
         useless: Option<&modelled::Arc<Flight<V>>>,
+        is_forced: bool,
     ) -> Boarding<V>
     where
         Q: Equivalent<K> + ?Sized,
         V: Clone,
     {
-        if let Some(slot) = self.find_or_keep(hash, key) {
+        let found = self.find_or_keep(hash, key);
+        if let (Some(slot), false) = (found, is_forced) {
             let value = self.node(slot).value.clone();
             self.note_use(slot);
             return Boarding::Hit(value);
         }
-        self.join_load(hash, key, useless).map_or(Boarding::Free, Boarding::Join)
+        match self.join_load(hash, key, useless, is_forced) {
+            Some(flight) => Boarding::Join(flight),
+            None => Boarding::Free(found),
+        }
     }
 
     /// The load of `key` that is under way, if it may be joined. One that may
     /// not is overtaken.
-    pub(crate) fn join_load<Q>(
+    fn join_load<Q>(
         &mut self,
         hash: KeyHash,
         key: &Q,
         useless: Option<&modelled::Arc<Flight<V>>>,
+        is_forced: bool,
     ) -> Option<modelled::Arc<Flight<V>>>
     where
         Q: Equivalent<K> + ?Sized,
@@ -63,7 +77,8 @@ impl<K, V> Visit<'_, K, V> {
         let lifetimes = &self.hub.lifetimes;
         let registered = self.core().flights.find(hash.fragment(), key)?;
         let flight = modelled::Arc::clone(&registered.flight);
-        let is_useless = useless.is_some_and(|useless| modelled::Arc::ptr_eq(useless, &flight));
+        let is_useless = (is_forced && registered.until.is_some())
+            || useless.is_some_and(|useless| modelled::Arc::ptr_eq(useless, &flight));
         if is_useless || registered.is_over(|| lifetimes.now()) {
             self.overtake(hash, key);
             return None;
@@ -191,11 +206,31 @@ impl<K, V> Visit<'_, K, V> {
         tally.refreshes += u64::from(is_reload);
     }
 
-    /// Whether the value at `slot` is to be reloaded, by what `is_due` thinks
-    /// of its age and of how long it has to live.
-    pub(crate) fn freshness(&self, slot: Slot) -> Option<(Freshness, u64)> {
-        let core = self.core();
-        core.ages.of(slot).map(|freshness| (freshness, core.deadlines.of(slot)))
+    /// How old the value at `slot` is.
+    pub(crate) fn freshness(&self, slot: Slot) -> Option<Freshness> {
+        self.core().ages.of(slot)
+    }
+
+    /// Whether `key` is being loaded.
+    pub(crate) fn is_loading<Q>(&self, hash: KeyHash, key: &Q) -> bool
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.core().flights.find(hash.fragment(), key).is_some()
+    }
+
+    /// Notes that a load of `key` has failed: if it has a value, the next
+    /// reload has to wait.
+    pub(crate) fn back_off<Q>(&self, hash: KeyHash, key: &Q)
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let lifetimes = &self.hub.lifetimes;
+        if lifetimes.keeps_ages {
+            if let Some(slot) = self.core().find(hash.fragment(), key) {
+                self.core().ages.failed(slot, lifetimes.retry_after, lifetimes.now());
+            }
+        }
     }
 
     pub(crate) fn tags_of(&self, slot: Slot) -> TagSet {
@@ -225,8 +260,8 @@ impl<K, V> Shard<K, V> {
     }
 
     /// The value of `key`, also if it has expired, but not for longer than the
-    /// cache's grace; and whether it may be retried.
-    pub(crate) fn stale<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<(V, Freshness)>
+    /// cache's grace; and how old it is.
+    pub(crate) fn stale<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<Stale<V>>
     where
         Q: Equivalent<K> + ?Sized,
         V: Clone,
@@ -237,23 +272,12 @@ impl<K, V> Shard<K, V> {
         }
         let slot = core.find(hash.fragment(), key)?;
         let now = hub.lifetimes.now();
-        let is_alive = match core.hidden(slot, now) {
-            None => true,
-            Some(Cause::Expired) => core.is_in_grace(slot, now, hub),
-            Some(_) => false,
+        let has_expired = match core.hidden(slot, now) {
+            None => false,
+            Some(Cause::Expired) if core.is_in_grace(slot, now, hub) => true,
+            Some(_) => return None,
         };
-        let freshness = core.ages.of(slot).unwrap_or_default();
-        is_alive.then(|| (core.node(slot).value.clone(), freshness))
-    }
-
-    /// Notes that a load for the value of `key` has failed.
-    pub(crate) fn back_off<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q, pause: u64)
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let core = self.core.read();
-        if let Some(slot) = core.find(hash.fragment(), key) {
-            core.ages.failed(slot, pause, hub.lifetimes.now());
-        }
+        let age = core.ages.of(slot).unwrap_or_default();
+        Some(Stale { value: core.node(slot).value.clone(), age, has_expired })
     }
 }

@@ -20,7 +20,7 @@ mod flights;
 mod store;
 mod visit;
 
-pub(crate) use flights::Boarding;
+pub(crate) use flights::{Boarding, Stale};
 pub(crate) use store::Incoming;
 pub(crate) use visit::{Departed, Visit};
 

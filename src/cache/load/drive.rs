@@ -5,10 +5,12 @@
 
 use super::lead::Lead;
 use super::{LoadError, ToKey};
-use crate::cache::{Cache, EntryOptions};
+use crate::alarm::AlarmClock;
+use crate::cache::{Cache, EntryOptions, Shared};
+use crate::expiry::Freshness;
 use crate::flight::{Alarm, AtTheControls, Flight, Landing, Purpose};
 use crate::hash::KeyHash;
-use crate::shard::Boarding;
+use crate::shard::{Boarding, Stale, Visit};
 use crate::sync::modelled;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
@@ -27,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) takes_absent: bool,
     /// Whether the caller cannot be told of an error.
     pub(crate) must_succeed: bool,
+    /// Whether to load although there is a value.
+    pub(crate) is_forced: bool,
 }
 
 /// What an entry's options say of it, but for its tags.
@@ -128,17 +132,19 @@ where
         let tags = self.shared.tags.set_of(&request.options.tags);
         loop {
             let mut visit = self.shard(hash).visit(&self.shared.hub);
-            match visit.board(hash, key, useless) {
+            match visit.board(hash, key, useless, request.is_forced) {
                 Boarding::Hit(value) => return Turn::Hit(value),
                 Boarding::Join(flight) => return Turn::Join(flight),
                 // What the visit has removed is told after it, perhaps to
                 // someone who asks for this key: not while we lead.
-                Boarding::Free if visit.has_consequences() => {}
-                Boarding::Free => {
-                    let key = Arc::clone(&owned);
-                    let flight = visit.begin_load(hash, key, tags.clone(), Purpose::Missing);
+                Boarding::Free(_) if visit.has_consequences() => {}
+                Boarding::Free(found) => {
+                    let purpose = found.map_or(Purpose::Missing, Purpose::Reload);
+                    let tags = found.map_or(tags, |slot| visit.tags_of(slot));
+                    let flight = visit.begin_load(hash, Arc::clone(&owned), tags.clone(), purpose);
                     drop(visit);
-                    return Turn::Lead(Lead::new(&self.shared, hash, owned, flight, tags, request));
+                    let lead = Lead::new(&self.shared, hash, owned, flight, tags, request);
+                    return Turn::Lead(if found.is_some() { lead.reloading() } else { lead });
                 }
             }
         }
@@ -191,6 +197,54 @@ where
     pub(crate) fn deadline(&self, request: &Request) -> Option<Instant> {
         let timeout = request.wait_timeout.or(self.shared.load_timeout)?;
         Instant::now().checked_add(timeout)
+    }
+}
+
+/// For a cache that knows its loader.
+impl<K, V, S> Cache<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    pub(crate) fn hash_of<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
+        self.hash(key)
+    }
+
+    /// How old the value of `key` is, and until when it lives.
+    pub(crate) fn age<Q: ToKey<K> + ?Sized>(&self, key: &Q) -> Option<(Freshness, u64)> {
+        let hash = self.hash(key);
+        self.shard(hash).age(&self.shared.hub, hash, key)
+    }
+
+    /// The value of `key`, also if it has expired not long ago, if its age
+    /// suits `will_do`.
+    pub(crate) fn stale<Q>(&self, key: &Q, will_do: impl FnOnce(Freshness) -> bool) -> Option<V>
+    where
+        Q: ToKey<K> + ?Sized,
+        V: Clone,
+    {
+        let hash = self.hash(key);
+        let stale = self.shard(hash).stale(&self.shared.hub, hash, key)?;
+        let Stale { value, age, has_expired } = stale;
+        if !will_do(age) {
+            return None;
+        }
+        self.shared.visit(hash).tally().stale_served += u64::from(has_expired);
+        Some(value)
+    }
+}
+
+impl<K, V> Shared<K, V> {
+    pub(crate) fn visit(&self, hash: KeyHash) -> Visit<'_, K, V> {
+        self.shard(hash).visit(&self.hub)
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.hub.lifetimes.now()
+    }
+
+    pub(crate) fn alarms(&self) -> &AlarmClock {
+        &self.alarms
     }
 }
 

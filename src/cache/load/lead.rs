@@ -155,7 +155,11 @@ impl<K: Eq, V: Clone> Lead<K, V> {
             self.negative_ttl > 0 && (is_absent || matches!(landing, Landing::Failed(_)));
         let mut visit = self.shared.shard(self.hash).visit(&self.shared.hub);
         visit.count_load(is_absent, self.is_reload, nanos);
-        match is_remembered && visit.may_land(self.hash, self.key(), &self.flight) {
+        let may_land = visit.may_land(self.hash, self.key(), &self.flight);
+        if may_land && !is_absent {
+            visit.back_off(self.hash, self.key());
+        }
+        match may_land && is_remembered {
             true => visit.remember(self.hash, &self.flight, self.negative_ttl),
             false => visit.end_load(self.hash, &self.flight),
         }

@@ -213,7 +213,14 @@ const FALLIBLE: Request = of_many(false);
 /// Callers of many can do with "there is no value".
 const fn of_many(must_succeed: bool) -> Request {
     let options = EntryOptions::NOTHING;
-    Request { options, wait_timeout: None, negative_ttl: None, takes_absent: true, must_succeed }
+    Request {
+        options,
+        wait_timeout: None,
+        negative_ttl: None,
+        takes_absent: true,
+        must_succeed,
+        is_forced: false,
+    }
 }
 
 /// One of the keys that were asked for.
