@@ -97,10 +97,6 @@ impl<V> Flight<V> {
         }
     }
 
-    pub(crate) fn has_landed(&self) -> bool {
-        matches!(&*self.state.lock(), State::Landed(_))
-    }
-
     /// Waits until the flight lands.
     pub(crate) fn join(&self) -> Join<'_, V> {
         Join { flight: self, seat: None }

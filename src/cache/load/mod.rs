@@ -1,5 +1,6 @@
 //! Loading what is missing, once for all who ask.
 
+mod detached;
 pub(crate) mod drive;
 mod error;
 mod key;

@@ -28,9 +28,9 @@ use std::time::Duration;
 /// ```
 #[must_use = "nothing is loaded before a method is given a loader"]
 pub struct Load<'a, K, V, S, Q: ?Sized> {
-    cache: &'a Cache<K, V, S>,
-    key: &'a Q,
-    request: Request,
+    pub(super) cache: &'a Cache<K, V, S>,
+    pub(super) key: &'a Q,
+    pub(super) request: Request,
 }
 
 impl<'a, K, V, S, Q: ?Sized> Load<'a, K, V, S, Q> {
@@ -320,14 +320,14 @@ pub(super) fn sure<T>(loaded: Result<T, LoadError<Infallible>>) -> T {
         Ok(loaded) => loaded,
         Err(LoadError::Failed(never)) => match *never {},
         Err(LoadError::Recursive) => panic!("{RECURSION}"),
-        Err(LoadError::Panicked | LoadError::TimedOut) => {
+        Err(LoadError::Panicked | LoadError::TimedOut | LoadError::Cancelled) => {
             unreachable!("who cannot be told of an error goes on by itself")
         }
     }
 }
 
 /// The value of a load whose caller asked for one.
-fn present<V>(value: Option<V>) -> V {
+pub(super) fn present<V>(value: Option<V>) -> V {
     value.expect("only who can do with it is told that there is no value")
 }
 
