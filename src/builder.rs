@@ -59,6 +59,11 @@ pub struct Builder<K, V, S = DefaultHashBuilder> {
     /// `None`: the system's.
     pub(crate) clock: Option<Box<dyn Clock>>,
     maintenance: Option<Maintenance<K, V>>,
+    pub(crate) load_timeout: Option<Duration>,
+    /// These three are set for a cache that knows its loader.
+    pub(crate) keeps_ages: bool,
+    pub(crate) grace: Duration,
+    pub(crate) retry_after: Duration,
     pub(crate) hasher: S,
 }
 
@@ -87,6 +92,10 @@ impl<K, V> Builder<K, V> {
             expiry: None,
             clock: None,
             maintenance: None,
+            load_timeout: None,
+            keeps_ages: false,
+            grace: Duration::ZERO,
+            retry_after: Duration::ZERO,
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -232,6 +241,10 @@ impl<K, V, S> Builder<K, V, S> {
             expiry: self.expiry,
             clock: self.clock,
             maintenance: self.maintenance,
+            load_timeout: self.load_timeout,
+            keeps_ages: self.keeps_ages,
+            grace: self.grace,
+            retry_after: self.retry_after,
             hasher,
         }
     }
@@ -377,6 +390,37 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// How long a caller waits for the load of another one, unless
+    /// [`Load::wait_timeout`](crate::Load::wait_timeout) says otherwise; without
+    /// a limit by default. Fallible methods then return
+    /// [`LoadError::TimedOut`](crate::LoadError::TimedOut), the others load for
+    /// themselves.
+    ///
+    /// It is what ends the wait for a task that is alive but never polled
+    /// again, and for loaders of two threads that ask for each other's keys.
+    /// For tasks that wait, one thread is started when the first of them does;
+    /// it ends with the cache.
+    ///
+    /// ```
+    /// use larder::{Cache, LoadError};
+    /// use std::time::Duration;
+    ///
+    /// let cache: Cache<String, u32> =
+    ///     Cache::builder().capacity(100).load_timeout(Duration::from_millis(1)).build()?;
+    /// cache.get_with("pear", || {
+    ///     let wait = || cache.try_get_with("pear", || Ok::<_, std::fmt::Error>(4));
+    ///     let waited = std::thread::scope(|scope| scope.spawn(wait).join().unwrap());
+    ///     assert!(matches!(waited, Err(LoadError::TimedOut)));
+    ///     3
+    /// });
+    /// assert_eq!(cache.get("pear"), Some(3));
+    /// # Ok::<(), larder::BuildError>(())
+    /// ```
+    pub fn load_timeout(mut self, timeout: Duration) -> Self {
+        self.load_timeout = Some(timeout);
+        self
+    }
+
     /// Makes the cache.
     ///
     /// # Errors
@@ -493,6 +537,11 @@ pub enum BuildError {
         /// The part that was asked for.
         given: String,
     },
+    /// The `beta` of `early_refresh` is a factor: 0 or more.
+    BetaOutOfRange {
+        /// The factor that was asked for.
+        given: String,
+    },
     /// A maintenance thread that never waits would do nothing else.
     MaintenanceIntervalZero,
     /// The system refused to start the maintenance thread.
@@ -516,6 +565,9 @@ impl fmt::Display for BuildError {
             }
             BuildError::JitterOutOfRange { given } => {
                 write!(f, "ttl_jitter must be between 0 and 1, not {given}")
+            }
+            BuildError::BetaOutOfRange { given } => {
+                write!(f, "the beta of early_refresh must be 0 or more, not {given}")
             }
             BuildError::MaintenanceIntervalZero => {
                 f.write_str("the interval of `maintenance` must not be zero")

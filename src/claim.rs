@@ -14,11 +14,11 @@
 //! A thread that would have to wait for itself, directly or through others
 //! that wait in turn, is told so instead of hanging.
 
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Condvar, Mutex};
 use equivalent::Equivalent;
-use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, ThreadId};
 
 /// The wait would never end: the thread waits, in the end, for itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

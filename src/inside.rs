@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-thread_local! {
+crate::sync::thread_local! {
     /// How many listeners and computations this thread is inside of.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }

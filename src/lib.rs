@@ -116,23 +116,28 @@
 #![deny(unsafe_code)]
 
 mod aside;
+mod alarm;
 mod budget;
 mod builder;
 mod cache;
 mod claim;
 mod expiry;
+mod flight;
 mod hash;
 mod index;
 mod inside;
 mod listener;
+mod loading;
 mod maintenance;
 mod policy;
 mod shard;
 mod slab;
 mod slot;
+mod spawn;
 mod stats;
 mod steady;
 pub mod store;
+mod sync;
 mod tags;
 
 pub use aside::{Aside, Touched};
@@ -147,7 +152,9 @@ pub use expiry::{
 };
 pub use hash::{DefaultHashBuilder, DefaultHasher};
 pub use listener::Cause;
+pub use loading::{LoadingBuilder, LoadingCache};
 pub use policy::{Eviction, ParseEvictionError};
+pub use spawn::{Inline, Spawn, Task};
 pub use stats::Stats;
 
 /// The README's examples are tests.

@@ -18,7 +18,7 @@
 use crate::inside::Inside;
 use crate::slab::Node;
 use crate::steady::Steady;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::fmt;

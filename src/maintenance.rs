@@ -5,7 +5,7 @@
 //! it waits, so it does not keep the cache alive, and ends with it.
 
 use crate::cache::Shared;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::sync::{Arc, Weak};
 use std::thread;

@@ -7,17 +7,30 @@
 use crate::listener::Cause;
 use std::ops::Sub;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// What a shard counts under its lock.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Tally {
     pub(crate) inserts: u64,
     pub(crate) removals: [u64; Cause::COUNT],
+    pub(crate) loads: u64,
+    pub(crate) load_failures: u64,
+    pub(crate) load_nanos: u64,
+    pub(crate) coalesced: u64,
+    pub(crate) refreshes: u64,
+    pub(crate) stale_served: u64,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, other: &Tally) {
         self.inserts += other.inserts;
+        self.loads += other.loads;
+        self.load_failures += other.load_failures;
+        self.load_nanos += other.load_nanos;
+        self.coalesced += other.coalesced;
+        self.refreshes += other.refreshes;
+        self.stale_served += other.stale_served;
         for (sum, more) in self.removals.iter_mut().zip(other.removals) {
             *sum += more;
         }
@@ -41,7 +54,7 @@ pub(crate) struct Lookups {
 
 static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
 
-thread_local! {
+crate::sync::thread_local! {
     static MY_STRIPE: usize = NEXT_STRIPE.fetch_add(1, Ordering::Relaxed) % STRIPES;
 }
 
@@ -109,6 +122,20 @@ pub struct Stats {
     pub rejected: u64,
     /// Calls of the removal listener that panicked.
     pub listener_panics: u64,
+    /// Loads that succeeded, reloads included. That there is no value is a
+    /// success, too.
+    pub loads: u64,
+    /// Loads that ended with an error or a panic.
+    pub load_failures: u64,
+    /// How long all these loads took together, by the cache's clock if one was
+    /// set.
+    pub load_time: Duration,
+    /// Calls that joined a load of another caller instead of loading.
+    pub coalesced: u64,
+    /// Loads that replaced, or were to replace, a value that was still there.
+    pub refreshes: u64,
+    /// Calls that got a value that had expired, because loads failed.
+    pub stale_served: u64,
     /// Entries held now.
     pub entries: u64,
     /// Their weight now.
@@ -128,6 +155,20 @@ impl Stats {
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 
+    /// How long a load took on average; `None` if there was none.
+    ///
+    /// ```
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// assert_eq!(cache.stats().mean_load_time(), None);
+    /// cache.get_with("pear", || 3);
+    /// assert!(cache.stats().mean_load_time().is_some());
+    /// ```
+    pub fn mean_load_time(&self) -> Option<Duration> {
+        let nanos =
+            self.load_time.as_nanos().checked_div(u128::from(self.loads + self.load_failures))?;
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
     pub(crate) fn with_tally(mut self, tally: &Tally) -> Self {
         let by = |cause: Cause| tally.removals[cause as usize];
         self.inserts = tally.inserts;
@@ -137,6 +178,12 @@ impl Stats {
         self.evicted = by(Cause::Size);
         self.invalidated = by(Cause::Invalidated);
         self.rejected = by(Cause::Rejected);
+        self.loads = tally.loads;
+        self.load_failures = tally.load_failures;
+        self.load_time = Duration::from_nanos(tally.load_nanos);
+        self.coalesced = tally.coalesced;
+        self.refreshes = tally.refreshes;
+        self.stale_served = tally.stale_served;
         self
     }
 }
@@ -159,6 +206,12 @@ impl Sub for Stats {
             invalidated: since(self.invalidated, earlier.invalidated),
             rejected: since(self.rejected, earlier.rejected),
             listener_panics: since(self.listener_panics, earlier.listener_panics),
+            loads: since(self.loads, earlier.loads),
+            load_failures: since(self.load_failures, earlier.load_failures),
+            load_time: self.load_time.saturating_sub(earlier.load_time),
+            coalesced: since(self.coalesced, earlier.coalesced),
+            refreshes: since(self.refreshes, earlier.refreshes),
+            stale_served: since(self.stale_served, earlier.stale_served),
             entries: self.entries,
             weight: self.weight,
         }

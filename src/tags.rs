@@ -10,7 +10,7 @@
 //! so invalidating again and again piles up nothing.
 
 use crate::slot::Slot;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -8,12 +8,12 @@ use crate::inside::Inside;
 use crate::listener::Cause;
 use crate::shard::{Departed, Incoming, Visit};
 use crate::slab::Node;
+use crate::sync::thread;
 use crate::tags::TagSet;
 use smallvec::SmallVec;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
-use std::thread;
 
 /// A place for one key, made by [`Cache::entry`].
 ///
@@ -385,6 +385,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
                 if let Some(slot) = visit.slot_of(self.hash, old) {
                     visit.remove(slot, Cause::Explicit);
                 }
+                visit.overtake(self.hash, &old.key);
                 Outcome::Removed
             }
         };
@@ -469,6 +470,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
         visit.store(incoming, found, credit, |visit| {
             let key = self.release(visit).and_then(Arc::into_inner);
             let key = key.expect("a claim's key is shared by nobody else");
+            visit.overtake(self.hash, &key);
             let value = value.take().expect("a value is stored once");
             Arc::new(Node { key, value, tags })
         })?;

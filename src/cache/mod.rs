@@ -12,9 +12,10 @@ mod write;
 
 pub use options::EntryOptions;
 
+use crate::alarm::AlarmClock;
 use crate::budget::{Budget, Cost};
 use crate::builder::{Builder, Weigher};
-use crate::expiry::Lifetimes;
+use crate::expiry::{Lifetimes, nanos};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
 use crate::maintenance::Stop;
@@ -70,11 +71,18 @@ pub(crate) struct Shared<K, V> {
     tags: TagTable,
     weigher: Option<Weigher<K, V>>,
     lookups: Option<Lookups>,
+    /// How long a caller waits for another one's load, unless it says so.
+    load_timeout: Option<Duration>,
+    alarms: AlarmClock,
 }
 
 impl<K, V> Shared<K, V> {
     pub(crate) fn stop(&self) -> &Arc<Stop> {
         &self.stop
+    }
+
+    fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
+        &self.shards[hash.shard(self.shards.len())]
     }
 
     /// Frees what was invalidated or has expired, a little under each lock.
@@ -268,25 +276,30 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 
     fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
-        &self.shared.shards[hash.shard(self.shared.shards.len())]
+        self.shared.shard(hash)
     }
 }
 
 /// What it holds and how it is set up.
 impl<K, V, S> Cache<K, V, S> {
     pub(crate) fn from_builder(builder: Builder<K, V, S>, shards: usize) -> Self {
+        let budget = Budget::new(builder.bounds());
+        let mut lifetimes = Lifetimes::new(
+            (builder.time_to_live, builder.time_to_idle),
+            builder.ttl_jitter,
+            builder.expiry,
+            builder.clock,
+        );
+        lifetimes.keeps_ages = builder.keeps_ages;
+        lifetimes.grace = nanos(builder.grace);
+        lifetimes.retry_after = nanos(builder.retry_after);
         let hub = Hub {
             shards,
             eviction: builder.eviction,
-            budget: Budget::new(builder.bounds()),
+            budget,
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),
-            lifetimes: Lifetimes::new(
-                (builder.time_to_live, builder.time_to_idle),
-                builder.ttl_jitter,
-                builder.expiry,
-                builder.clock,
-            ),
+            lifetimes,
         };
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
         let shared = Shared {
@@ -296,6 +309,8 @@ impl<K, V, S> Cache<K, V, S> {
             tags: TagTable::default(),
             weigher: builder.weigher,
             lookups: builder.record_stats.then(Lookups::new),
+            load_timeout: builder.load_timeout,
+            alarms: AlarmClock::default(),
         };
         Cache { shared: Arc::new(shared), hasher: Arc::new(builder.hasher) }
     }

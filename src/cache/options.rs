@@ -22,6 +22,9 @@ pub struct EntryOptions {
 }
 
 impl EntryOptions {
+    pub(crate) const NOTHING: EntryOptions =
+        EntryOptions { ttl: None, tti: None, weight: None, tags: Vec::new() };
+
     /// Nothing set.
     ///
     /// ```

@@ -1,6 +1,6 @@
 //! Writing: inserting, removing, invalidating, and changing the bounds.
 
-use super::{Cache, EntryOptions};
+use super::{Cache, EntryOptions, Shared};
 use crate::budget::{Cost, Credit, Shortage};
 use crate::expiry::nanos;
 use crate::hash::KeyHash;
@@ -9,12 +9,12 @@ use crate::policy::Need;
 use crate::shard::{Departed, Incoming, Shard, Visit};
 use crate::slab::Node;
 use crate::steady::Steady;
+use crate::sync::thread;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 /// How many entries are evicted under one lock when a bound is lowered: enough
@@ -94,8 +94,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             if was_found.is_some_and(|was_found| was_found != found.is_some()) {
                 break;
             }
-            let stored = visit.store(incoming, found, &mut credit, |_| {
-                node.take().expect("the loop ends once the entry is stored")
+            let stored = visit.store(incoming, found, &mut credit, |visit| {
+                let node = node.take().expect("the loop ends once the entry is stored");
+                visit.overtake(hash, &node.key);
+                node
             });
             let Err(shortage) = stored else { break };
             departed.push(visit.leave());
@@ -153,9 +155,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
     pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Departed<'_, K, V> {
-        let mut visit = self.richest(shortage.need).visit(&self.shared.hub);
-        visit.lend(shortage, credit);
-        visit.leave()
+        self.shared.borrow(shortage, credit)
     }
 
     /// Removes `key` and returns its value. It leaves as [`Cause::Explicit`].
@@ -180,6 +180,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let mut visit = self.visit_in_turn(hash, key);
+        visit.overtake(hash, key);
         let slot = visit.find(hash, key)?;
         let node = visit.remove(slot, Cause::Explicit);
         drop(visit);
@@ -238,13 +239,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let mut visit = self.shard(hash).visit(&self.shared.hub);
         let found = visit.find(hash, key);
         visit.claims().discard(hash.fragment(), key);
+        visit.overtake(hash, key);
         if let Some(slot) = found {
             visit.remove(slot, Cause::Invalidated);
         }
     }
 
     /// Invalidates every entry for which `is_stale` holds, of those that were
-    /// written before this call. `is_stale` runs without a lock.
+    /// written before this call. `is_stale` runs without a lock. Loads that are
+    /// under way cannot be asked about: none of them is stored.
     ///
     /// # Cost
     /// O(entries).
@@ -262,6 +265,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn invalidate_if(&self, mut is_stale: impl FnMut(&K, &V) -> bool) {
         let hub = &self.shared.hub;
         for shard in &self.shared.shards {
+            // What is being loaded cannot be asked about yet.
+            shard.visit(hub).overtake_all();
             let mut from = 0;
             while let Some((node, next)) = shard.entry_from(hub, from) {
                 from = next;
@@ -386,7 +391,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             steady.step(|| shard.visit(hub).resize());
         }
         while let Some(need) = hub.budget.excess() {
-            let richest = self.richest(need);
+            let richest = self.shared.richest(need);
             let has_shrunk = steady.step(|| richest.visit(hub).shrink(SHRINK_BATCH));
             if has_shrunk == Some(false) {
                 // Other writers hold the excess in their hands, and will see
@@ -395,16 +400,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             }
         }
         steady.finish();
-    }
-
-    /// The shard that has most of what is needed.
-    fn richest(&self, need: Need) -> &Shard<K, V> {
-        let size = |shard: &&Shard<K, V>| match need {
-            Need::Entry => shard.size().entries,
-            Need::Weight => shard.size().weight,
-        };
-        let shards = &self.shared.shards;
-        shards.iter().max_by_key(size).expect("a cache has at least one shard")
     }
 
     /// Frees all that was invalidated or has expired but is still held.
@@ -424,6 +419,25 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     pub fn run_maintenance(&self) {
         self.shared.run_maintenance();
+    }
+}
+
+impl<K, V> Shared<K, V> {
+    /// Takes room from the shard that holds most, for one that has less than
+    /// its share.
+    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Departed<'_, K, V> {
+        let mut visit = self.richest(shortage.need).visit(&self.hub);
+        visit.lend(shortage, credit);
+        visit.leave()
+    }
+
+    /// The shard that has most of what is needed.
+    fn richest(&self, need: Need) -> &Shard<K, V> {
+        let size = |shard: &&Shard<K, V>| match need {
+            Need::Entry => shard.size().entries,
+            Need::Weight => shard.size().weight,
+        };
+        self.shards.iter().max_by_key(size).expect("a cache has at least one shard")
     }
 }
 

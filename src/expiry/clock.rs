@@ -1,6 +1,6 @@
 //! What time it is: the system's clock, or one that a test holds.
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +67,14 @@ impl SystemClock {
     pub(super) fn nanos(&self) -> u64 {
         let now = coarsetime::Instant::now_without_cache_update();
         now.duration_since(self.start).as_nanos()
+    }
+}
+
+impl SystemClock {
+    /// Nanoseconds since some moment, exact but dear.
+    pub(super) fn fine_nanos(&self) -> u64 {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        super::nanos(START.get_or_init(std::time::Instant::now).elapsed())
     }
 }
 

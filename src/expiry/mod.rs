@@ -4,10 +4,12 @@
 //! the cache was made. An expired entry is invisible from its deadline on,
 //! whether or not it has been reclaimed.
 
+mod ages;
 mod clock;
 mod deadlines;
 mod wheel;
 
+pub(crate) use ages::{Ages, Freshness};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use deadlines::{Deadlines, NEVER, Span};
 
@@ -152,6 +154,12 @@ pub(crate) struct Lifetimes<K, V> {
     /// By which part of itself a time to live may be shortened.
     pub(crate) jitter: f64,
     pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
+    /// Whether it is noted when each value was written.
+    pub(crate) keeps_ages: bool,
+    /// For how long a value is kept, invisible, after it has expired.
+    pub(crate) grace: u64,
+    /// How long to wait after a reload has failed.
+    pub(crate) retry_after: u64,
     time: TimeSource,
     /// The latest time that anybody has seen: a clock that goes back does not
     /// take the cache with it.
@@ -171,7 +179,33 @@ impl<K, V> Lifetimes<K, V> {
             Some(clock) => TimeSource::User { start: clock.now(), clock },
         };
         let latest = AtomicU64::new(0);
-        Lifetimes { ttl: nanos(ttl), tti: nanos(tti), jitter, expiry, time, latest }
+        let (ttl, tti) = (nanos(ttl), nanos(tti));
+        Lifetimes {
+            ttl,
+            tti,
+            jitter,
+            expiry,
+            keeps_ages: false,
+            grace: 0,
+            retry_after: 0,
+            time,
+            latest,
+        }
+    }
+
+    /// Values that had expired by then need not be kept any longer.
+    #[inline]
+    pub(crate) fn reclaimable(&self) -> u64 {
+        self.now().saturating_sub(self.grace)
+    }
+
+    /// What to measure the time of a load with, in nanoseconds: finer than
+    /// [`now`](Lifetimes::now), which moves in steps.
+    pub(crate) fn stopwatch(&self) -> u64 {
+        match &self.time {
+            TimeSource::System(clock) => clock.fine_nanos(),
+            TimeSource::User { .. } => self.time.nanos(),
+        }
     }
 
     /// Nanoseconds since the cache was made; never less than before.

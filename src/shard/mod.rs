@@ -16,15 +16,18 @@
 //!              └───────────────────────────┴── put aside ───────┘ tell and drop
 //! ```
 
+mod flights;
 mod store;
 mod visit;
 
+pub(crate) use flights::{Boarding, Stale};
 pub(crate) use store::Incoming;
 pub(crate) use visit::{Departed, Visit};
 
 use crate::budget::{Budget, Cost};
 use crate::claim::Claims;
-use crate::expiry::{Deadlines, Lifetimes, NEVER, nanos, until};
+use crate::expiry::{Ages, Deadlines, Lifetimes, NEVER, nanos, until};
+use crate::flight::Flights;
 use crate::hash::KeyHash;
 use crate::index::Index;
 use crate::listener::{Cause, Desk, Listener};
@@ -33,9 +36,9 @@ use crate::slab::{Node, Slab};
 use crate::slot::hit_log::{HitLog, Noted};
 use crate::slot::{Residents, Slot};
 use crate::stats::Tally;
+use crate::sync::{Mutex, RwLock};
 use crate::tags::{Members, TagState};
 use equivalent::Equivalent;
-use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -102,8 +105,10 @@ struct Core<K, V> {
     notes: Notes,
     weight: u64,
     deadlines: Deadlines,
+    ages: Ages,
     members: Members,
     claims: Claims<K>,
+    flights: Flights<K, V>,
     generation: u64,
     tally: Tally,
 }
@@ -118,8 +123,10 @@ impl<K, V> Core<K, V> {
             policy,
             weight: 0,
             deadlines: Deadlines::default(),
+            ages: Ages::default(),
             members: Members::default(),
             claims: Claims::default(),
+            flights: Flights::default(),
             generation,
             tally: Tally::default(),
         }
@@ -362,6 +369,9 @@ impl<K, V> Shard<K, V> {
         }
         if !core.claims.is_empty() {
             return Err("a claim was left behind".to_owned());
+        }
+        if core.flights.flying() > 0 {
+            return Err("a load was left behind".to_owned());
         }
         Ok(Cost { entries: core.slab.len() as u64, weight })
     }

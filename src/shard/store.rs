@@ -144,11 +144,12 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// Starts the life of the value that was just stored at `slot`.
     fn start_life(&mut self, slot: Slot, span: Span, tags: &TagSet) {
-        let hub = self.hub;
+        let (hub, load_nanos) = (self.hub, self.load_nanos);
         let core = self.core_mut();
         if span != Span::ENDLESS || !core.deadlines.is_unused() {
             core.deadlines.begin(slot, span, hub.lifetimes.now());
         }
+        core.ages.begin(slot, &hub.lifetimes, load_nanos);
         self.join(slot, tags);
     }
 
@@ -200,7 +201,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         if self.core().deadlines.is_unused() {
             return false;
         }
-        let (now, mut steps) = (self.hub.lifetimes.now(), RECLAIM_STEPS);
+        let (now, mut steps) = (self.hub.lifetimes.reclaimable(), RECLAIM_STEPS);
         let due = self.core_mut().deadlines.pop_due(now, &mut steps);
         if let Some(slot) = due {
             self.remove(slot, Cause::Expired);

@@ -3,16 +3,17 @@
 use super::{Core, Hub, Shard};
 use crate::budget::Cost;
 use crate::claim::{Claims, Turn};
-use crate::expiry::{Deadlines, nanos};
+use crate::expiry::{Ages, Deadlines, nanos};
+use crate::flight::Overtaken;
 use crate::hash::KeyHash;
 use crate::index::Index;
 use crate::listener::{Cause, Desk, Gone, Listener, Receipt, Removal};
 use crate::policy::Notes;
 use crate::slab::{Node, Slab};
 use crate::slot::{Residents, Slot};
+use crate::sync::RwLockWriteGuard;
 use crate::tags::Members;
 use equivalent::Equivalent;
-use parking_lot::RwLockWriteGuard;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,6 +29,11 @@ pub(crate) struct Visit<'a, K, V> {
     /// `None` only while the visit ends.
     core: Option<RwLockWriteGuard<'a, Core<K, V>>>,
     pub(super) gone: Gone<K, V>,
+    /// Loads that were overtaken or forgotten; nobody is told, but their keys
+    /// and errors are dropped.
+    pub(super) overtaken: Overtaken<K, V>,
+    /// What it took to load the value that is stored next.
+    pub(super) load_nanos: u64,
 }
 
 impl<K, V> Drop for Visit<'_, K, V> {
@@ -40,14 +46,19 @@ impl<K, V> Drop for Visit<'_, K, V> {
 #[must_use = "dropping this runs the user's code: do it where that may run"]
 pub(crate) enum Departed<'a, K, V> {
     /// There is a listener, and its desk holds what left.
-    Posted { desk: &'a Desk<K, V>, receipt: Receipt, listener: &'a Listener<K, V> },
+    Posted {
+        desk: &'a Desk<K, V>,
+        receipt: Receipt,
+        listener: &'a Listener<K, V>,
+        _overtaken: Overtaken<K, V>,
+    },
     /// Nobody listens.
-    Unheard { _gone: Gone<K, V> },
+    Unheard { _gone: Gone<K, V>, _overtaken: Overtaken<K, V> },
 }
 
 impl<K, V> Drop for Departed<'_, K, V> {
     fn drop(&mut self) {
-        if let Departed::Posted { desk, receipt, listener } = self {
+        if let Departed::Posted { desk, receipt, listener, .. } = self {
             desk.work(receipt, listener);
         }
     }
@@ -60,7 +71,8 @@ impl<'a, K, V> Visit<'a, K, V> {
         hub: &'a Hub<K, V>,
         core: RwLockWriteGuard<'a, Core<K, V>>,
     ) -> Self {
-        let mut visit = Visit { shard, hub, core: Some(core), gone: Gone::new() };
+        let (gone, overtaken) = (Gone::new(), Overtaken::new());
+        let mut visit = Visit { shard, hub, core: Some(core), gone, overtaken, load_nanos: 0 };
         visit.tidy_up();
         visit
     }
@@ -68,7 +80,10 @@ impl<'a, K, V> Visit<'a, K, V> {
     /// Unlocks the shard. What left is told and dropped with the result.
     pub(crate) fn leave(&mut self) -> Departed<'a, K, V> {
         let gone = std::mem::take(&mut self.gone);
-        let Some(core) = self.core.take() else { return Departed::Unheard { _gone: gone } };
+        let overtaken = std::mem::take(&mut self.overtaken);
+        let Some(core) = self.core.take() else {
+            return Departed::Unheard { _gone: gone, _overtaken: overtaken };
+        };
         let gauge = &self.shard.gauge;
         gauge.entries.store(core.slab.len() as u64, Ordering::Relaxed);
         gauge.weight.store(core.weight, Ordering::Relaxed);
@@ -76,9 +91,10 @@ impl<'a, K, V> Visit<'a, K, V> {
             // Still under the lock, so that the order is the shard's.
             Some(listener) if !gone.is_empty() => {
                 let desk = &self.shard.desk;
-                Departed::Posted { desk, receipt: desk.post(gone), listener }
+                let receipt = desk.post(gone);
+                Departed::Posted { desk, receipt, listener, _overtaken: overtaken }
             }
-            _ => Departed::Unheard { _gone: gone },
+            _ => Departed::Unheard { _gone: gone, _overtaken: overtaken },
         }
     }
 
@@ -106,6 +122,7 @@ impl<'a, K, V> Visit<'a, K, V> {
             self.bury_doomed();
         }
         self.reclaim(RECLAIM_STEPS);
+        self.forget_failures();
     }
 
     /// Takes out entries that have expired, looking at `steps` at the most.
@@ -114,7 +131,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         if self.core().deadlines.is_unused() {
             return false;
         }
-        let now = self.hub.lifetimes.now();
+        let now = self.hub.lifetimes.reclaimable();
         while let Some(slot) = self.core_mut().deadlines.pop_due(now, &mut steps) {
             self.remove(slot, Cause::Expired);
         }
@@ -141,11 +158,13 @@ impl<'a, K, V> Visit<'a, K, V> {
         for slot in slots {
             self.remove(slot, cause);
         }
+        self.overtake_all();
         self.shard.hit_log.drain(|_| {});
         let core = self.core_mut();
         core.index = Index::new();
         core.slab = Slab::new();
         core.deadlines = Deadlines::default();
+        core.ages = Ages::default();
         core.members = Members::default();
         core.policy = hub.new_policy();
     }
@@ -188,7 +207,7 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// Whether something will be told or dropped when the visit ends.
     pub(crate) fn has_consequences(&self) -> bool {
-        !self.gone.is_empty()
+        !self.gone.is_empty() || !self.overtaken.is_empty()
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -219,11 +238,12 @@ impl<'a, K, V> Visit<'a, K, V> {
     /// Takes out an entry of which the policy knows that it leaves.
     pub(super) fn unlink(&mut self, slot: Slot, cause: Cause) -> Cost {
         let home = self.shard.home;
-        let core = self.core_mut();
+        let core = self.core.as_mut().expect("locked until the visit ends");
         let hash = core.slab.hash(slot);
         let weight = core.slab.weight(slot);
         core.index.remove(hash, slot);
         let node = core.slab.remove(slot);
+        self.overtaken.extend(core.flights.overtake_reload(hash, slot));
         core.members.leave(home, slot, &node.tags);
         core.deadlines.end(slot);
         core.weight -= u64::from(weight);

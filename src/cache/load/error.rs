@@ -30,6 +30,8 @@ pub enum LoadError<E> {
     Recursive,
     /// The load of another caller took longer than this one was to wait.
     TimedOut,
+    /// The loader was given to a spawner, which has dropped it.
+    Cancelled,
 }
 
 impl<E> LoadError<E> {
@@ -59,6 +61,7 @@ impl<E> Clone for LoadError<E> {
             LoadError::Panicked => LoadError::Panicked,
             LoadError::Recursive => LoadError::Recursive,
             LoadError::TimedOut => LoadError::TimedOut,
+            LoadError::Cancelled => LoadError::Cancelled,
         }
     }
 }
@@ -69,6 +72,7 @@ impl<E: fmt::Display> fmt::Display for LoadError<E> {
             LoadError::Failed(error) => write!(f, "the loader failed: {error}"),
             LoadError::Panicked => f.write_str("the loader panicked in the caller that ran it"),
             LoadError::Recursive => f.write_str(super::RECURSION),
+            LoadError::Cancelled => f.write_str("the spawner dropped the loader"),
             LoadError::TimedOut => {
                 f.write_str("the load of another caller took longer than this one was to wait")
             }

@@ -1,8 +1,16 @@
 //! Loading many keys with one call of a loader.
 
+use super::drive::{Request, Turn, Waited, wait_for};
+use super::lead::{Lead, at_the_controls};
+use super::request::sure;
 use super::{LoadError, ToKey};
-use crate::cache::Cache;
+use crate::cache::{Cache, EntryOptions};
+use crate::flight::{Alarm, Flight, Landing, ThreadAlarm, block_on};
+use crate::sync::modelled;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
+use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 
 /// Loading many keys at once.
@@ -13,7 +21,21 @@ where
     S: BuildHasher,
 {
     /// The values of `keys`, in their order; what is missing is loaded with one
-    /// call of `load`, which gets exactly the keys that nobody loads already.
+    /// call of `load`, which gets exactly the keys that are missing and that
+    /// nobody else loads. For the others, this waits afterwards: calls whose
+    /// keys overlap never wait for each other in a circle.
+    ///
+    /// `load` returns pairs, in any order. A key that it leaves out has no
+    /// value, and is `None` in the result; other callers who wait for it load
+    /// for themselves. A pair whose key was not asked for is dropped: nobody
+    /// knows whether that key was invalidated meanwhile.
+    ///
+    /// `load` is called a second time only if another caller's load, which this
+    /// one waited for, was cancelled or panicked, or failed with an error: then
+    /// for the keys that are still missing.
+    ///
+    /// # Panics
+    /// If `load` does. If `load` asks for one of its own keys.
     ///
     /// ```
     /// let cache: larder::Cache<String, usize> = larder::Cache::new(100);
@@ -33,16 +55,29 @@ where
         Q: ToKey<K> + ?Sized + 'q,
         R: IntoIterator<Item = (K, V)>,
     {
-        let loaded = self
-            .try_get_many_with(keys, |missing| Ok::<_, std::convert::Infallible>(load(missing)));
-        loaded.unwrap_or_default()
+        let alarm = ThreadAlarm::default();
+        let load = |missing| std::future::ready(Ok(load(missing)));
+        sure(block_on(self.find_or_load_many(keys, &CERTAIN, load, &alarm), &alarm))
     }
 
     /// Like [`get_many_with`](Cache::get_many_with) with a loader that may
-    /// fail.
+    /// fail. A failure is one of all its keys, and nothing of them is stored.
     ///
     /// # Errors
-    /// As [`try_get_with`](Cache::try_get_with), for any of the keys.
+    /// As [`try_get_with`](Cache::try_get_with), for any of the keys: the
+    /// loader's error, or that of another caller's load of one of them.
+    ///
+    /// # Panics
+    /// If `load` does.
+    ///
+    /// ```
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// let parse = |missing: Vec<&str>| -> Result<Vec<_>, std::num::ParseIntError> {
+    ///     missing.into_iter().map(|key| Ok((key.to_owned(), key.parse()?))).collect()
+    /// };
+    /// assert_eq!(cache.try_get_many_with(["1", "2"], parse)?, [Some(1), Some(2)]);
+    /// # Ok::<(), larder::LoadError<std::num::ParseIntError>>(())
+    /// ```
     pub fn try_get_many_with<'q, Q, R, E>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -53,17 +88,26 @@ where
         R: IntoIterator<Item = (K, V)>,
         E: Send + Sync + 'static,
     {
-        let keys: Vec<&'q Q> = keys.into_iter().collect();
-        let missing: Vec<&'q Q> =
-            keys.iter().copied().filter(|key| !self.contains_key(*key)).collect();
-        if !missing.is_empty() {
-            let loaded = load(missing).map_err(|error| LoadError::Failed(Arc::new(error)))?;
-            self.extend(loaded);
-        }
-        Ok(keys.into_iter().map(|key| self.get(key)).collect())
+        let alarm = ThreadAlarm::default();
+        let load = |missing| std::future::ready(load(missing));
+        block_on(self.find_or_load_many(keys, &FALLIBLE, load, &alarm), &alarm)
     }
 
     /// [`get_many_with`](Cache::get_many_with) for tasks.
+    ///
+    /// # Panics
+    /// As [`get_many_with`](Cache::get_many_with).
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let cache: larder::Cache<u64, u64> = larder::Cache::new(100);
+    /// let square = |missing: Vec<&u64>| {
+    ///     let squares: Vec<_> = missing.into_iter().map(|n| (*n, n * n)).collect();
+    ///     async { squares }
+    /// };
+    /// assert_eq!(cache.get_many_with_async(&[2, 3], square).await, [Some(4), Some(9)]);
+    /// # });
+    /// ```
     pub async fn get_many_with_async<'q, Q, R, F>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -74,21 +118,30 @@ where
         R: IntoIterator<Item = (K, V)>,
         F: Future<Output = R>,
     {
-        let loaded = self.try_get_many_with_async(keys, |missing| {
+        let load = |missing| {
             let loading = load(missing);
-            async { Ok::<_, std::convert::Infallible>(loading.await) }
-        });
-        loaded.await.unwrap_or_default()
+            async { Ok(loading.await) }
+        };
+        sure(self.find_or_load_many(keys, &CERTAIN, load, &self.shared.alarms).await)
     }
 
     /// [`try_get_many_with`](Cache::try_get_many_with) for tasks.
     ///
     /// # Errors
     /// As [`try_get_many_with`](Cache::try_get_many_with).
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let cache: larder::Cache<u64, u64> = larder::Cache::new(100);
+    /// let none = |_missing: Vec<&u64>| async { Err::<Vec<_>, _>("no numbers today") };
+    /// let error = cache.try_get_many_with_async(&[2, 3], none).await.unwrap_err();
+    /// assert_eq!(error.failure(), Some(&"no numbers today"));
+    /// # });
+    /// ```
     pub async fn try_get_many_with_async<'q, Q, R, F, E>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
-        mut load: impl FnMut(Vec<&'q Q>) -> F,
+        load: impl FnMut(Vec<&'q Q>) -> F,
     ) -> Result<Vec<Option<V>>, LoadError<E>>
     where
         Q: ToKey<K> + ?Sized + 'q,
@@ -96,13 +149,139 @@ where
         F: Future<Output = Result<R, E>>,
         E: Send + Sync + 'static,
     {
-        let keys: Vec<&'q Q> = keys.into_iter().collect();
-        let missing: Vec<&'q Q> =
-            keys.iter().copied().filter(|key| !self.contains_key(*key)).collect();
-        if !missing.is_empty() {
-            let loaded = load(missing).await.map_err(|error| LoadError::Failed(Arc::new(error)))?;
-            self.extend(loaded);
-        }
-        Ok(keys.into_iter().map(|key| self.get(key)).collect())
+        self.find_or_load_many(keys, &FALLIBLE, load, &self.shared.alarms).await
     }
+
+    async fn find_or_load_many<'q, Q, R, F, E>(
+        &self,
+        keys: impl IntoIterator<Item = &'q Q>,
+        request: &Request,
+        mut load: impl FnMut(Vec<&'q Q>) -> F,
+        alarm: &impl Alarm,
+    ) -> Result<Vec<Option<V>>, LoadError<E>>
+    where
+        Q: ToKey<K> + ?Sized + 'q,
+        R: IntoIterator<Item = (K, V)>,
+        F: Future<Output = Result<R, E>>,
+        E: Send + Sync + 'static,
+    {
+        let mut all: Vec<Wanted<'q, Q, V>> = keys.into_iter().map(Wanted::new).collect();
+        for wanted in &mut all {
+            wanted.found = self.get(wanted.key).map(Some);
+        }
+        loop {
+            // All that nobody loads is ours, before anything is waited for.
+            let (mut leads, mut joins) = (Vec::new(), Vec::new());
+            for (at, wanted) in all.iter_mut().enumerate().filter(|(_, w)| w.found.is_none()) {
+                let useless = wanted.useless.take();
+                match self.board(self.hash(wanted.key), wanted.key, request, useless.as_ref()) {
+                    Turn::Hit(value) => wanted.found = Some(Some(value)),
+                    Turn::Lead(lead) => leads.push((at, lead)),
+                    Turn::Join(flight) => joins.push((at, flight)),
+                }
+            }
+            if leads.is_empty() && joins.is_empty() {
+                return Ok(all.into_iter().map(|wanted| wanted.found.flatten()).collect());
+            }
+            if !leads.is_empty() {
+                let missing = leads.iter().map(|(at, _)| all[*at].key).collect();
+                let (places, leads): (Vec<usize>, Vec<_>) = leads.into_iter().unzip();
+                let values = fly_together(leads, async { load(missing).await }).await?;
+                for (at, value) in places.into_iter().zip(values) {
+                    all[at].found = Some(value);
+                }
+            }
+            let deadline = self.deadline(request);
+            for (at, flight) in joins {
+                match wait_for(&flight, deadline, alarm).await {
+                    Waited::Recursive => return Err(LoadError::Recursive),
+                    Waited::TimedOut if !request.must_succeed => return Err(LoadError::TimedOut),
+                    Waited::TimedOut => {}
+                    Waited::Landed(landing) => {
+                        all[at].found = request.accept(landing).transpose()?;
+                    }
+                }
+                all[at].useless = Some(flight);
+            }
+        }
+    }
+}
+
+const CERTAIN: Request = of_many(true);
+const FALLIBLE: Request = of_many(false);
+
+/// Callers of many can do with "there is no value".
+const fn of_many(must_succeed: bool) -> Request {
+    let options = EntryOptions::NOTHING;
+    Request {
+        options,
+        wait_timeout: None,
+        negative_ttl: None,
+        takes_absent: true,
+        must_succeed,
+        is_forced: false,
+    }
+}
+
+/// One of the keys that were asked for.
+struct Wanted<'q, Q: ?Sized, V> {
+    key: &'q Q,
+    /// `Some(None)`: it is known that there is no value.
+    found: Option<Option<V>>,
+    /// A load that was of no use to this caller.
+    useless: Option<modelled::Arc<Flight<V>>>,
+}
+
+impl<'q, Q: ?Sized, V> Wanted<'q, Q, V> {
+    fn new(key: &'q Q) -> Self {
+        Wanted { key, found: None, useless: None }
+    }
+}
+
+/// Leads all of `leads` with one loader, and lands them all. Returns their
+/// values in their order.
+async fn fly_together<K, V, R, E>(
+    leads: Vec<Lead<K, V>>,
+    load: impl Future<Output = Result<R, E>>,
+) -> Result<Vec<Option<V>>, LoadError<E>>
+where
+    K: Hash + Eq,
+    V: Clone,
+    R: IntoIterator<Item = (K, V)>,
+    E: Send + Sync + 'static,
+{
+    let loaded = {
+        let flights: Vec<_> = leads.iter().map(Lead::flight).collect();
+        // The pairs may be made only as they are asked for.
+        let load = pin!(async { load.await.map(|pairs| Vec::from_iter(pairs)) });
+        at_the_controls(&flights, load).await
+    };
+    let values = match loaded {
+        Ok(Ok(pairs)) => sort(pairs, &leads),
+        Ok(Err(error)) => {
+            let error = Arc::new(error);
+            for lead in leads {
+                let _ = lead.land(Err(Arc::clone(&error)));
+            }
+            return Err(LoadError::Failed(error));
+        }
+        Err(panic) => {
+            leads.into_iter().for_each(|lead| lead.fail(Landing::Panicked));
+            resume_unwind(panic)
+        }
+    };
+    leads.into_iter().zip(values).map(|(lead, value)| lead.land(Ok(value))).collect()
+}
+
+/// The values of `leads`, in their order.
+fn sort<K: Hash + Eq, V>(pairs: Vec<(K, V)>, leads: &[Lead<K, V>]) -> Vec<Option<V>> {
+    let places: HashMap<&K, usize, ahash::RandomState> =
+        leads.iter().enumerate().map(|(at, lead)| (lead.key(), at)).collect();
+    let mut values: Vec<Option<V>> = leads.iter().map(|_| None).collect();
+    for (key, value) in pairs {
+        if let Some(at) = places.get(&key) {
+            values[*at] = Some(value);
+        }
+    }
+    values
 }

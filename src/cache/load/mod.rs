@@ -1,7 +1,10 @@
 //! Loading what is missing, once for all who ask.
 
+mod detached;
+pub(crate) mod drive;
 mod error;
 mod key;
+pub(crate) mod lead;
 mod many;
 mod request;
 
@@ -107,7 +110,7 @@ where
     {
         match self.get(key) {
             Some(value) => value,
-            None => self.load(key).with_missing_async(load).await,
+            None => self.load(key).with_async_missing(load).await,
         }
     }
 
@@ -136,7 +139,7 @@ where
     {
         match self.get(key) {
             Some(value) => Ok(value),
-            None => self.load(key).try_with_missing_async(load).await,
+            None => self.load(key).try_with_async_missing(load).await,
         }
     }
 

@@ -1,42 +1,107 @@
 //! One load, with settings of its own.
 
-use super::{LoadError, ToKey};
+use super::drive::Request;
+use super::{LoadError, RECURSION, ToKey};
 use crate::cache::{Cache, EntryOptions};
+use crate::flight::{ThreadAlarm, block_on};
+use std::convert::Infallible;
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A load that is about to begin, made by [`Cache::load`]: settings first, then
 /// one of the methods that take a loader.
+///
+/// ```
+/// use larder::{Cache, EntryOptions};
+/// use std::time::Duration;
+///
+/// let users: Cache<u64, String> = Cache::new(1000);
+/// let name = users
+///     .load(&7)
+///     .options(EntryOptions::new().tag("staff").ttl(Duration::from_secs(60)))
+///     .wait_timeout(Duration::from_secs(2))
+///     .negative_ttl(Duration::from_secs(5))
+///     .try_optional_with(|| Ok::<_, std::io::Error>(Some("ann".to_owned())))?;
+/// assert_eq!(name.as_deref(), Some("ann"));
+/// # Ok::<(), larder::LoadError<std::io::Error>>(())
+/// ```
 #[must_use = "nothing is loaded before a method is given a loader"]
 pub struct Load<'a, K, V, S, Q: ?Sized> {
-    cache: &'a Cache<K, V, S>,
-    key: &'a Q,
-    options: EntryOptions,
-    wait_timeout: Option<Duration>,
-    negative_ttl: Option<Duration>,
+    pub(super) cache: &'a Cache<K, V, S>,
+    pub(super) key: &'a Q,
+    pub(super) request: Request,
 }
 
 impl<'a, K, V, S, Q: ?Sized> Load<'a, K, V, S, Q> {
     pub(super) fn new(cache: &'a Cache<K, V, S>, key: &'a Q) -> Self {
-        Load { cache, key, options: EntryOptions::new(), wait_timeout: None, negative_ttl: None }
+        Load { cache, key, request: Request::default() }
     }
 
     /// Settings of the entry that the loaded value is stored as.
+    ///
+    /// If one of its tags is invalidated during the load, the value is not
+    /// stored.
+    ///
+    /// ```
+    /// use larder::EntryOptions;
+    ///
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// let fruit = EntryOptions::new().tag("fruit");
+    /// let loaded = cache.load("pear").options(fruit).with(|| {
+    ///     cache.invalidate_tag("fruit");
+    ///     3
+    /// });
+    /// assert_eq!((loaded, cache.get("pear")), (3, None));
+    /// ```
     pub fn options(mut self, options: EntryOptions) -> Self {
-        self.options = options;
+        self.request.options = options;
         self
     }
 
-    /// How long to wait for the load of another caller.
+    /// How long to wait for the load of another caller. Fallible methods then
+    /// return [`LoadError::TimedOut`]; the others take the place of the leader,
+    /// and if that was done by another one already, which takes as long again,
+    /// load for themselves. A load of this caller's own may take as long as it
+    /// likes.
+    ///
+    /// The limit that is set for [all loads](crate::Builder::load_timeout), or
+    /// none, if this is not called.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// let soon = Duration::from_secs(2);
+    /// assert_eq!(cache.load("pear").wait_timeout(soon).with(|| 3), 3);
+    /// ```
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.wait_timeout = Some(timeout);
+        self.request.wait_timeout = Some(timeout);
         self
     }
 
-    /// For how long a failure, or that there is no value, is remembered.
+    /// For how long a failure, or that there is no value, is remembered, by the
+    /// cache's clock: until then, nobody calls a loader for this key who can
+    /// do with that answer. A write or an invalidation of the key ends it.
+    ///
+    /// Such answers take no room in the cache; each shard remembers the 1024
+    /// latest.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// let minute = Duration::from_secs(60);
+    /// let load = |text: &'static str| {
+    ///     cache.load("pear").negative_ttl(minute).try_with(|| text.parse::<u32>())
+    /// };
+    /// assert!(load("three").is_err());
+    /// assert!(load("3").is_err(), "this was not even tried");
+    /// cache.invalidate("pear");
+    /// assert_eq!(load("3").unwrap(), 3);
+    /// ```
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
-        self.negative_ttl = Some(ttl);
+        self.request.negative_ttl = Some(ttl);
         self
     }
 }
@@ -48,7 +113,16 @@ where
     S: BuildHasher,
     Q: ToKey<K> + ?Sized,
 {
-    /// The value, or else what `load` returns, stored.
+    /// The value, or else what `load` returns, stored; as
+    /// [`Cache::get_with`].
+    ///
+    /// # Panics
+    /// As [`Cache::get_with`].
+    ///
+    /// ```
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// assert_eq!(cache.load("pear").with(|| 3), 3);
+    /// ```
     pub fn with(self, load: impl FnOnce() -> V) -> V {
         match self.cache.get(self.key) {
             Some(value) => value,
@@ -56,10 +130,20 @@ where
         }
     }
 
-    /// The value, or else what `load` returns, stored if it is no error.
+    /// The value, or else what `load` returns, stored if it is no error; as
+    /// [`Cache::try_get_with`].
     ///
     /// # Errors
-    /// As [`Cache::try_get_with`].
+    /// As [`Cache::try_get_with`], and [`LoadError::TimedOut`].
+    ///
+    /// # Panics
+    /// If `load` does.
+    ///
+    /// ```
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// assert_eq!(cache.load("pear").try_with(|| "3".parse::<u32>())?, 3);
+    /// # Ok::<(), larder::LoadError<std::num::ParseIntError>>(())
+    /// ```
     pub fn try_with<E>(self, load: impl FnOnce() -> Result<V, E>) -> Result<V, LoadError<E>>
     where
         E: Send + Sync + 'static,
@@ -70,12 +154,24 @@ where
         }
     }
 
-    /// The value, or else what `load` returns, stored if there is one.
+    /// The value, or else what `load` returns, stored if there is one. That
+    /// there is none is shared by all who wait and can do with that answer, and
+    /// is remembered if [`negative_ttl`](Load::negative_ttl) says so.
     ///
     /// # Errors
-    /// As [`Cache::try_get_with`].
+    /// As [`try_with`](Load::try_with).
+    ///
+    /// # Panics
+    /// If `load` does.
+    ///
+    /// ```
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// let found = cache.load("pear").try_optional_with(|| Ok::<_, std::fmt::Error>(None))?;
+    /// assert_eq!(found, None);
+    /// # Ok::<(), larder::LoadError<std::fmt::Error>>(())
+    /// ```
     pub fn try_optional_with<E>(
-        self,
+        mut self,
         load: impl FnOnce() -> Result<Option<V>, E>,
     ) -> Result<Option<V>, LoadError<E>>
     where
@@ -84,25 +180,40 @@ where
         if let Some(value) = self.cache.get(self.key) {
             return Ok(Some(value));
         }
-        let loaded = load().map_err(|error| LoadError::Failed(Arc::new(error)))?;
-        if let Some(value) = &loaded {
-            self.cache.insert_with(self.key.to_key(), value.clone(), self.options);
-        }
-        Ok(loaded)
+        self.request.takes_absent = true;
+        self.block_on(load)
     }
 
-    /// [`with`](Load::with) for tasks.
+    /// [`with`](Load::with) for tasks; see [`Cache::get_with_async`].
+    ///
+    /// # Panics
+    /// As [`Cache::get_with`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// assert_eq!(cache.load("pear").with_async(async { 3 }).await, 3);
+    /// # });
+    /// ```
     pub async fn with_async(self, load: impl Future<Output = V>) -> V {
         match self.cache.get(self.key) {
             Some(value) => value,
-            None => self.with_missing_async(load).await,
+            None => self.with_async_missing(load).await,
         }
     }
 
     /// [`try_with`](Load::try_with) for tasks.
     ///
     /// # Errors
-    /// As [`Cache::try_get_with`].
+    /// As [`try_with`](Load::try_with).
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// assert_eq!(cache.load("pear").try_with_async(async { "3".parse::<u32>() }).await?, 3);
+    /// # Ok::<(), larder::LoadError<std::num::ParseIntError>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn try_with_async<E>(
         self,
         load: impl Future<Output = Result<V, E>>,
@@ -112,16 +223,24 @@ where
     {
         match self.cache.get(self.key) {
             Some(value) => Ok(value),
-            None => self.try_with_missing_async(load).await,
+            None => self.try_with_async_missing(load).await,
         }
     }
 
     /// [`try_optional_with`](Load::try_optional_with) for tasks.
     ///
     /// # Errors
-    /// As [`Cache::try_get_with`].
+    /// As [`try_with`](Load::try_with).
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// let load = async { Ok::<_, std::fmt::Error>(None) };
+    /// assert_eq!(cache.load("pear").try_optional_with_async(load).await.unwrap(), None);
+    /// # });
+    /// ```
     pub async fn try_optional_with_async<E>(
-        self,
+        mut self,
         load: impl Future<Output = Result<Option<V>, E>>,
     ) -> Result<Option<V>, LoadError<E>>
     where
@@ -130,37 +249,91 @@ where
         if let Some(value) = self.cache.get(self.key) {
             return Ok(Some(value));
         }
-        let loaded = load.await;
-        self.try_optional_with(|| loaded)
+        self.request.takes_absent = true;
+        self.run(load).await
     }
 
     #[cold]
-    pub(super) fn with_missing(self, load: impl FnOnce() -> V) -> V {
-        let value = load();
-        self.cache.insert_with(self.key.to_key(), value.clone(), self.options);
-        value
+    pub(super) fn with_missing(mut self, load: impl FnOnce() -> V) -> V {
+        self.request.must_succeed = true;
+        certain(self.block_on(|| Ok(Some(load()))))
     }
 
     #[cold]
     pub(super) fn try_with_missing<E>(
         self,
         load: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, LoadError<E>> {
-        let value = load().map_err(|error| LoadError::Failed(Arc::new(error)))?;
-        self.cache.insert_with(self.key.to_key(), value.clone(), self.options);
-        Ok(value)
+    ) -> Result<V, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        self.block_on(|| load().map(Some)).map(present)
     }
 
-    pub(super) async fn with_missing_async(self, load: impl Future<Output = V>) -> V {
-        let value = load.await;
-        self.with_missing(|| value)
+    pub(super) async fn with_async_missing(mut self, load: impl Future<Output = V>) -> V {
+        self.request.must_succeed = true;
+        certain(self.run(async { Ok(Some(load.await)) }).await)
     }
 
-    pub(super) async fn try_with_missing_async<E>(
+    pub(super) async fn try_with_async_missing<E>(
         self,
         load: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, LoadError<E>> {
-        let loaded = load.await;
-        self.try_with_missing(|| loaded)
+    ) -> Result<V, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        self.run(async { load.await.map(Some) }).await.map(present)
+    }
+
+    fn block_on<E>(
+        self,
+        load: impl FnOnce() -> Result<Option<V>, E>,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        let alarm = ThreadAlarm::default();
+        let Load { cache, key, request } = &self;
+        block_on(cache.find_or_load(*key, request, async { load() }, &alarm), &alarm)
+    }
+
+    async fn run<E>(
+        self,
+        load: impl Future<Output = Result<Option<V>, E>>,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        let Load { cache, key, request } = self;
+        cache.find_or_load(key, &request, load, &cache.shared.alarms).await
+    }
+}
+
+/// What a load that cannot fail has returned.
+fn certain<V>(loaded: Result<Option<V>, LoadError<Infallible>>) -> V {
+    present(sure(loaded))
+}
+
+/// What is left of a result whose error is none that can be returned.
+pub(super) fn sure<T>(loaded: Result<T, LoadError<Infallible>>) -> T {
+    match loaded {
+        Ok(loaded) => loaded,
+        Err(LoadError::Failed(never)) => match *never {},
+        Err(LoadError::Recursive) => panic!("{RECURSION}"),
+        Err(LoadError::Panicked | LoadError::TimedOut | LoadError::Cancelled) => {
+            unreachable!("who cannot be told of an error goes on by itself")
+        }
+    }
+}
+
+/// The value of a load whose caller asked for one.
+pub(super) fn present<V>(value: Option<V>) -> V {
+    value.expect("only who can do with it is told that there is no value")
+}
+
+impl<K, V, S, Q: fmt::Debug + ?Sized> fmt::Debug for Load<'_, K, V, S, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut load = f.debug_struct("Load");
+        load.field("key", &self.key).field("request", &self.request).finish_non_exhaustive()
     }
 }
