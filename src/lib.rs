@@ -115,8 +115,8 @@
 //! follows a read and a write through them.
 #![deny(unsafe_code)]
 
-mod aside;
 mod alarm;
+mod aside;
 mod budget;
 mod builder;
 mod cache;

@@ -14,7 +14,7 @@ use crate::store::journal::Log;
 use crate::store::policy::{WriteBack, WritePolicy};
 use crate::store::wait::{Alarm, WakerSet};
 use crate::store::{StoreKey, StoreValue};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::future::poll_fn;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -29,6 +29,8 @@ pub enum ReadError<E> {
     TimedOut,
     /// The store asked the cache for the key that it was loading.
     Recursive,
+    /// The load that this call waited for was given up.
+    Cancelled,
 }
 
 /// Why a write was not acknowledged. Unless said otherwise, nothing has
@@ -274,6 +276,7 @@ impl<E> Clone for ReadError<E> {
             ReadError::Panicked => ReadError::Panicked,
             ReadError::TimedOut => ReadError::TimedOut,
             ReadError::Recursive => ReadError::Recursive,
+            ReadError::Cancelled => ReadError::Cancelled,
         }
     }
 }
@@ -302,6 +305,7 @@ impl<E: fmt::Display> fmt::Display for ReadError<E> {
             ReadError::Panicked => f.write_str("the store panicked"),
             ReadError::TimedOut => f.write_str("another caller's load took too long"),
             ReadError::Recursive => f.write_str("the store asked for the key that it was loading"),
+            ReadError::Cancelled => f.write_str("the load was given up"),
         }
     }
 }
@@ -334,6 +338,7 @@ impl<E: fmt::Debug> fmt::Debug for ReadError<E> {
             ReadError::Panicked => f.write_str("Panicked"),
             ReadError::TimedOut => f.write_str("TimedOut"),
             ReadError::Recursive => f.write_str("Recursive"),
+            ReadError::Cancelled => f.write_str("Cancelled"),
         }
     }
 }

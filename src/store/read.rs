@@ -20,6 +20,7 @@ impl<E> From<LoadError<E>> for ReadError<E> {
             LoadError::Panicked => ReadError::Panicked,
             LoadError::Recursive => ReadError::Recursive,
             LoadError::TimedOut => ReadError::TimedOut,
+            LoadError::Cancelled => ReadError::Cancelled,
         }
     }
 }

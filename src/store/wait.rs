@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Whoever waits for one kind of event.
@@ -61,7 +61,7 @@ impl Alarm for ThreadAlarm {
     }
 }
 
-struct Unpark(Thread);
+struct Unpark(crate::sync::thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
@@ -76,15 +76,17 @@ pub(crate) fn block_on<F: Future>(alarm: &ThreadAlarm, future: F) -> F::Output {
     if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         return done;
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let waker = Waker::from(Arc::new(Unpark(crate::sync::thread::current())));
     loop {
         *alarm.0.lock() = None;
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return done;
         }
         match *alarm.0.lock() {
-            Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
-            None => thread::park(),
+            Some(at) => {
+                crate::sync::thread::park_timeout(at.saturating_duration_since(Instant::now()))
+            }
+            None => crate::sync::thread::park(),
         }
     }
 }

@@ -19,7 +19,7 @@ pub use open::{Durability, Journal, JournalError, JournalOptions};
 
 use crate::store::back::queue::Change;
 use crate::store::wait::WakerSet;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
