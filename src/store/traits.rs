@@ -51,7 +51,9 @@ pub trait Loader<K, V>: Send + Sync {
 /// A place where values are kept: loaded, written and deleted, by threads.
 ///
 /// [`StoreCache`](crate::store::StoreCache) puts a cache in front of it. Calls
-/// come from many threads at a time, but never two for the same key.
+/// come from many threads at a time. Except with
+/// [`WritePolicy::Around`](crate::store::WritePolicy::Around), no two writes of
+/// one key are under way at a time.
 ///
 /// ```
 /// use larder::store::{Loader, Store};
