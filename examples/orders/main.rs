@@ -125,17 +125,17 @@ impl Store<u64, Order> for Database {
 }
 
 /// What one round has taken.
-pub struct Round {
-    pub name: &'static str,
-    pub took: Duration,
-    pub hit_ratio: f64,
-    pub reads: u64,
-    pub writes: u64,
-    pub coalesced: u64,
+struct Round {
+    name: &'static str,
+    took: Duration,
+    hit_ratio: f64,
+    reads: u64,
+    writes: u64,
+    coalesced: u64,
     /// Sorted.
-    pub read_latency: Vec<Duration>,
-    pub write_latency: Vec<Duration>,
-    pub disagree: usize,
+    read_latency: Vec<Duration>,
+    write_latency: Vec<Duration>,
+    disagree: usize,
 }
 
 /// The popularity of orders: Zipf, the most popular twice as much as the next.
