@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// assert_eq!(parsed.unwrap_err().to_string(), "the loader failed: invalid digit found in string");
 /// assert_eq!(cache.get("pear"), None, "failures are not cached");
 /// ```
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadError<E> {
     /// The loader returned this error: to this caller, or to the one whose load

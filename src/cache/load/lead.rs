@@ -151,8 +151,10 @@ impl<K: Eq, V: Clone> Lead<K, V> {
     pub(crate) fn fail(mut self, landing: Landing<V>) {
         let nanos = self.took();
         let is_absent = matches!(landing, Landing::Absent);
-        let is_remembered =
-            self.negative_ttl > 0 && (is_absent || matches!(landing, Landing::Failed(_)));
+        // A value that is still there has a pause of its own after a failure.
+        let is_remembered = self.negative_ttl > 0
+            && !self.is_reload
+            && (is_absent || matches!(landing, Landing::Failed(_)));
         let mut visit = self.shared.shard(self.hash).visit(&self.shared.hub);
         visit.count_load(is_absent, self.is_reload, nanos);
         let may_land = visit.may_land(self.hash, self.key(), &self.flight);
