@@ -5,9 +5,9 @@
 
 use crate::store::traits::{AsyncStore, Store, Written};
 use crate::store::wait::{Alarm, TaskAlarm, ThreadAlarm};
+use crate::sync::thread::{self, ThreadId};
 use std::fmt;
 use std::future::Future;
-use std::thread::{self, ThreadId};
 
 pub(crate) trait Backend<K, V>: Send + Sync {
     type Error: fmt::Display + fmt::Debug + Send + Sync + 'static;

@@ -13,11 +13,11 @@ use super::{StoreKey, StoreValue};
 use crate::cache::Cache;
 use crate::expiry::{Clock, SystemClock};
 use crate::hash::DefaultHashBuilder;
+use crate::sync::thread;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 /// What a journal has kept for a cache: where to write on, and the writes of

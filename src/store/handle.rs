@@ -13,11 +13,11 @@ use super::{StoreKey, StoreValue};
 use crate::cache::{Cache, EntryOptions};
 use crate::expiry::{SystemClock, until};
 use crate::hash::DefaultHashBuilder;
+use crate::sync::thread::{self, JoinHandle};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// A cache in front of a store; see the [module](crate::store).

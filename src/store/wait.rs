@@ -182,7 +182,7 @@ pub(crate) fn deadline_in(wait: Duration) -> Option<Instant> {
     Instant::now().checked_add(wait)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(larder_loom), not(larder_shuttle)))]
 mod tests {
     use super::*;
     use std::future::poll_fn;

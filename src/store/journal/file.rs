@@ -14,11 +14,11 @@
 use super::codec::Codecs;
 use super::{Commit, Entry, Log};
 use crate::store::back::queue::Change;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex};
 use redb::{Database, ReadableTable, TableDefinition};
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 /// Of the layout of [`PENDING`]'s records.
 pub(super) const FORMAT: u64 = 1;
@@ -117,11 +117,11 @@ impl Pending {
 }
 
 impl<K: 'static, V> File<K, V> {
-    pub(super) fn start(database: Database, codecs: Codecs<K, V>) -> io::Result<Self> {
+    pub(super) fn start(sink: impl Sink, codecs: Codecs<K, V>) -> io::Result<Self> {
         let desk: Arc<Desk> = Arc::default();
         let run = {
             let desk = Arc::clone(&desk);
-            move || desk.run(database)
+            move || desk.run(&sink)
         };
         let thread = thread::Builder::new().name("larder-journal".to_owned()).spawn(run)?;
         Ok(File { desk, codecs, thread: Mutex::new(Some(thread)) })
@@ -204,20 +204,19 @@ struct Promise(Arc<Commit>);
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if std::thread::panicking() {
             self.0.finish(Err("its thread panicked".to_owned()));
         }
     }
 }
 
 impl Desk {
-    fn run(&self, database: Database) {
+    fn run(&self, sink: &impl Sink) {
         // Whatever ends the thread: nobody shall wait for it any longer.
         let _end = End(self);
         while let Some((appends, forgets, commit)) = self.next() {
             let promise = Promise(commit);
-            let outcome = write(&database, &appends, &forgets).map_err(|error| error.to_string());
-            promise.0.finish(outcome);
+            promise.0.finish(sink.commit(&appends, &forgets));
         }
     }
 
@@ -244,6 +243,17 @@ impl Drop for End<'_> {
         let commit = std::mem::take(&mut pending.commit);
         drop(pending);
         commit.finish(Err("it is closed".to_owned()));
+    }
+}
+
+/// Where a commit goes, all of it or nothing.
+pub(super) trait Sink: Send + 'static {
+    fn commit(&self, appends: &[(u64, Entry)], forgets: &[(Vec<u8>, u64)]) -> Result<(), String>;
+}
+
+impl Sink for Database {
+    fn commit(&self, appends: &[(u64, Entry)], forgets: &[(Vec<u8>, u64)]) -> Result<(), String> {
+        write(self, appends, forgets).map_err(|error| error.to_string())
     }
 }
 
@@ -277,7 +287,7 @@ fn write(
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(larder_loom), not(larder_shuttle)))]
 mod tests {
     use super::*;
 

@@ -9,6 +9,8 @@ mod backend;
 mod codec;
 #[cfg(feature = "journal")]
 mod file;
+#[cfg(all(test, feature = "journal", larder_shuttle))]
+mod model;
 #[cfg(feature = "journal")]
 mod open;
 

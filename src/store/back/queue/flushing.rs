@@ -1,0 +1,119 @@
+//! Barriers, and the end.
+
+use super::{Barrier, Place, Queue, Record};
+use crate::store::errors::Failure;
+use std::hash::Hash;
+use std::sync::Arc;
+
+impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
+    /// Hastens all that was written so far, or `key` alone, and returns a
+    /// number to ask [`is_reached`](Queue::is_reached) with.
+    pub(crate) fn barrier(&mut self, key: Option<&K>) -> u64 {
+        let mut upto = self.unit;
+        let key = key.map(|key| self.records.get_key_value(key).map(|(key, _)| Arc::clone(key)));
+        let (key, remaining) = match key {
+            None => {
+                self.hurry = upto;
+                (None, self.units)
+            }
+            Some(None) => {
+                upto = 0;
+                (None, 0)
+            }
+            Some(Some(key)) => {
+                let units = self.records.get(&key).map_or(0, Record::units);
+                if self.records.get(&key).is_some_and(|record| record.place == Place::Fresh) {
+                    self.schedule(&key, 0);
+                }
+                (Some(key), units)
+            }
+        };
+        let id = self.next_barrier;
+        self.next_barrier += 1;
+        self.barriers.push(Barrier { id, upto, key, remaining });
+        id
+    }
+
+    /// How many units a barrier still waits for.
+    pub(crate) fn remaining(&self, id: u64) -> usize {
+        self.barriers.iter().find(|barrier| barrier.id == id).map_or(0, |b| b.remaining)
+    }
+
+    pub(crate) fn is_reached(&self, id: u64) -> bool {
+        self.remaining(id) == 0
+    }
+
+    /// Ends a barrier. The keys whose write from before it has failed.
+    pub(crate) fn lift(&mut self, id: u64) -> Vec<K> {
+        let Some(at) = self.barriers.iter().position(|barrier| barrier.id == id) else {
+            return Vec::new();
+        };
+        let barrier = self.barriers.swap_remove(at);
+        self.trash.push((barrier.key.clone(), None));
+        let is_meant = |key: &Arc<K>| barrier.key.as_ref().is_none_or(|own| own == key);
+        let failed = self.failed.range(..=barrier.upto).map(|(_, key)| key);
+        failed.filter(|key| is_meant(key)).map(|key| K::clone(key)).collect()
+    }
+
+    pub(super) fn resolve(&mut self, key: &Arc<K>, unit: Option<u64>) {
+        let Some(unit) = unit else { return };
+        self.units -= 1;
+        for barrier in &mut self.barriers {
+            let is_meant = barrier.key.as_ref().is_none_or(|own| own == key);
+            if is_meant && unit <= barrier.upto {
+                barrier.remaining -= 1;
+            }
+        }
+    }
+
+    /// Refuses further writes, and hastens all that waits: also what waits to
+    /// be tried again, once.
+    pub(crate) fn close(&mut self) {
+        if self.is_closed {
+            return;
+        }
+        self.is_closed = true;
+        self.hurry = u64::MAX;
+        let waiting: Vec<Arc<K>> = self.timed.values().cloned().collect();
+        for key in waiting {
+            self.schedule(&key, 0);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Whether all that was admitted has been stored or given up.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.units == 0 && self.pending == 0
+    }
+
+    /// Ends everything: gives up what waits, and takes no more retries.
+    /// Returns the keys that were waiting and those in flight.
+    pub(crate) fn abandon(&mut self) -> (Vec<K>, Vec<K>) {
+        self.is_closed = true;
+        let waiting: Vec<Arc<K>> =
+            self.fresh.values().chain(self.timed.values()).cloned().collect();
+        self.fresh.clear();
+        self.timed.clear();
+        for key in &waiting {
+            if let Some(record) = self.records.get_mut(key) {
+                record.failure.get_or_insert(Failure::Closed);
+            }
+            self.bury(key);
+        }
+        self.is_over = true;
+        let mut in_flight = Vec::new();
+        for (key, record) in self.records.iter().filter(|(_, record)| record.is_under_way()) {
+            self.counts.dead += 1;
+            self.dead.extend(record.failed_write(key, true));
+            in_flight.push(K::clone(key));
+        }
+        (waiting.iter().map(|key| K::clone(key)).collect(), in_flight)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+}

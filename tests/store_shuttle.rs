@@ -1,0 +1,267 @@
+//! A cache over a store under random schedules, tried by shuttle.
+//!
+//! ```sh
+//! RUSTFLAGS='--cfg larder_shuttle' cargo test --release --test store_shuttle
+//! ```
+//!
+//! Each scenario runs `LARDER_SCHEDULES` times (3000 if that is not set).
+#![cfg(larder_shuttle)]
+
+use larder::store::{Loader, Overflow, Store, StoreCache, WriteBack, WriteError, WritePolicy};
+use larder::{Cache, ManualClock};
+use shuttle::sync::Mutex;
+use shuttle::thread;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Cached = StoreCache<u32, u64, Arc<Table>>;
+
+/// Rows, and all that has been written, `None` for a delete.
+#[derive(Default)]
+struct Table(Mutex<(BTreeMap<u32, u64>, Vec<(u32, Option<u64>)>)>);
+
+impl Table {
+    fn change(&self, key: u32, value: Option<u64>) {
+        // A moment in which others may do something.
+        thread::yield_now();
+        let mut table = self.0.lock().unwrap();
+        table.1.push((key, value));
+        match value {
+            Some(value) => table.0.insert(key, value),
+            None => table.0.remove(&key),
+        };
+    }
+    fn value(&self, key: u32) -> Option<u64> {
+        self.0.lock().unwrap().0.get(&key).copied()
+    }
+    fn history(&self, key: u32) -> Vec<Option<u64>> {
+        let table = self.0.lock().unwrap();
+        table.1.iter().filter(|(other, _)| *other == key).map(|(_, value)| *value).collect()
+    }
+}
+
+impl Loader<u32, u64> for Table {
+    type Error = Infallible;
+    fn load(&self, key: &u32) -> Result<Option<u64>, Infallible> {
+        let value = self.value(*key);
+        thread::yield_now();
+        Ok(value)
+    }
+}
+
+impl Store<u32, u64> for Table {
+    fn write(&self, key: &u32, value: &u64) -> Result<(), Infallible> {
+        self.change(*key, Some(*value));
+        Ok(())
+    }
+    fn delete(&self, key: &u32) -> Result<(), Infallible> {
+        self.change(*key, None);
+        Ok(())
+    }
+}
+
+fn schedules(scenario: impl Fn() + Send + Sync + 'static) {
+    let schedules = env::var("LARDER_SCHEDULES").map_or(3000, |text| text.parse().unwrap());
+    shuttle::check_random(scenario, schedules);
+}
+
+fn over(table: &Arc<Table>, policy: WritePolicy, capacity: usize) -> Cached {
+    let cache = Cache::builder().capacity(capacity).shards(1).build().unwrap();
+    StoreCache::builder(cache, Arc::clone(table))
+        .policy(policy)
+        .clock(ManualClock::new())
+        .build()
+        .unwrap()
+}
+
+/// Due at once, and done by whoever calls `run_due`.
+fn back() -> WriteBack {
+    WriteBack::new().workers(0).delay(Duration::ZERO).drop_deadline(Duration::ZERO)
+}
+
+fn policies() -> [WritePolicy; 3] {
+    [WritePolicy::Through, WritePolicy::Around, WritePolicy::Back(back())]
+}
+
+#[test]
+fn writing_and_deleting_during_a_flush() {
+    schedules(|| {
+        let table = Arc::new(Table::default());
+        let cache = over(&table, WritePolicy::Back(back()), 8);
+        let writer = thread::spawn({
+            let cache = cache.clone();
+            move || {
+                cache.put(1, 1).unwrap();
+                cache.put(1, 2).unwrap();
+                cache.delete(1).unwrap();
+                cache.put(1, 3).unwrap();
+            }
+        });
+        let workers = [0, 1].map(|_| {
+            let cache = cache.clone();
+            thread::spawn(move || cache.run_due())
+        });
+        writer.join().unwrap();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert!(cache.flush().failed.is_empty());
+        let order =
+            |value: &Option<u64>| [Some(1), Some(2), None, Some(3)].iter().position(|v| v == value);
+        let history: Vec<_> = table.history(1).iter().map(order).collect();
+        assert!(history.is_sorted(), "{history:?}");
+        assert_eq!((table.value(1), cache.get(&1).unwrap()), (Some(3), Some(3)));
+        assert_eq!(cache.stats().dirty, 0);
+    });
+}
+
+#[test]
+fn readers_never_see_a_key_go_back_while_it_is_evicted_and_flushed() {
+    for policy in policies() {
+        schedules(move || {
+            let table = Arc::new(Table::default());
+            let cache = over(&table, policy.clone(), 1);
+            let writer = thread::spawn({
+                let cache = cache.clone();
+                move || {
+                    for value in 1..=2 {
+                        cache.put(1, value).unwrap();
+                        assert_eq!(cache.get(&1).unwrap(), Some(value));
+                    }
+                }
+            });
+            let reader = thread::spawn({
+                let cache = cache.clone();
+                move || {
+                    let mut seen = None;
+                    for _ in 0..3 {
+                        let found = cache.get(&1).unwrap();
+                        assert!(found >= seen, "{found:?} after {seen:?}");
+                        seen = found;
+                    }
+                }
+            });
+            let noise = thread::spawn({
+                let cache = cache.clone();
+                move || {
+                    cache.cache().invalidate(&1);
+                    cache.get(&2).unwrap();
+                    cache.run_due();
+                }
+            });
+            writer.join().unwrap();
+            reader.join().unwrap();
+            noise.join().unwrap();
+            assert!(cache.flush().failed.is_empty());
+            assert_eq!((table.value(1), cache.get(&1).unwrap()), (Some(2), Some(2)));
+        });
+    }
+}
+
+#[test]
+fn two_writers_of_one_key_leave_cache_and_store_with_the_same_value() {
+    for policy in policies() {
+        schedules(move || {
+            let table = Arc::new(Table::default());
+            let cache = over(&table, policy.clone(), 8);
+            let writers = [Some(1), Some(2), None].map(|value| {
+                let cache = cache.clone();
+                thread::spawn(move || {
+                    match value {
+                        Some(value) => cache.put(1, value).unwrap(),
+                        None => cache.delete(1).unwrap(),
+                    }
+                    cache.run_due();
+                })
+            });
+            for writer in writers {
+                writer.join().unwrap();
+            }
+            cache.flush();
+            assert_eq!(cache.get(&1).unwrap(), table.value(1));
+            cache.cache().invalidate(&1);
+            assert_eq!(cache.get(&1).unwrap(), table.value(1));
+        });
+    }
+}
+
+#[test]
+fn a_put_that_meets_a_close_is_stored_or_refused() {
+    for policy in policies() {
+        schedules(move || {
+            let table = Arc::new(Table::default());
+            let cache = over(&table, policy.clone(), 8);
+            let writer = thread::spawn({
+                let cache = cache.clone();
+                move || cache.put(1, 1)
+            });
+            let closer = thread::spawn({
+                let cache = cache.clone();
+                move || cache.close(Duration::MAX)
+            });
+            let put = writer.join().unwrap();
+            let report = closer.join().unwrap();
+            assert!(report.is_clean());
+            match put {
+                Ok(()) => assert_eq!(table.value(1), Some(1)),
+                Err(WriteError::Closed) => assert_eq!(table.value(1), None),
+                Err(other) => panic!("{other}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn a_flush_returns_when_what_was_written_before_it_is_stored() {
+    schedules(|| {
+        let table = Arc::new(Table::default());
+        let cache = over(&table, WritePolicy::Back(back()), 8);
+        let threads = [1_u64, 2].map(|value| {
+            let (cache, table) = (cache.clone(), Arc::clone(&table));
+            thread::spawn(move || {
+                let key = value as u32;
+                cache.put(key, value).unwrap();
+                cache.put(3, value).unwrap();
+                assert!(cache.flush().failed.is_empty());
+                assert_eq!(table.value(key), Some(value));
+                assert!(table.value(3).is_some());
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(table.value(3), cache.get(&3).unwrap());
+    });
+}
+
+#[test]
+fn writers_that_wait_for_room_all_get_it() {
+    for overflow in [Overflow::Block { timeout: Duration::MAX }, Overflow::WriteThrough] {
+        schedules(move || {
+            let table = Arc::new(Table::default());
+            let settings = back().max_dirty(1).overflow(overflow);
+            let cache = over(&table, WritePolicy::Back(settings), 8);
+            let writers = [1_u32, 2].map(|key| {
+                let cache = cache.clone();
+                thread::spawn(move || {
+                    cache.put(key, 1).unwrap();
+                    cache.run_due();
+                    cache.put(key, 2).unwrap();
+                    cache.run_due();
+                })
+            });
+            for writer in writers {
+                writer.join().unwrap();
+            }
+            cache.flush();
+            assert_eq!((table.value(1), table.value(2)), (Some(2), Some(2)));
+            for key in [1, 2] {
+                assert!(table.history(key).is_sorted());
+                assert_eq!(cache.get(&key).unwrap(), Some(2));
+            }
+        });
+    }
+}
