@@ -57,7 +57,7 @@ fn what_was_not_stored_is_stored_after_the_next_start_in_order_and_once() {
 }
 
 #[test]
-fn a_write_that_failed_for_good_is_kept_until_it_is_discarded() {
+fn a_write_that_failed_for_good_is_kept_until_it_is_stored_or_discarded() {
     let (folder, store) = (Folder::new("failed"), Arc::new(Faulty::default()));
     store.fail_writes(1, "poison");
     let cache = journaled(&folder, &store);
@@ -66,6 +66,12 @@ fn a_write_that_failed_for_good_is_kept_until_it_is_discarded() {
     drop(cache);
     let cache = journaled(&folder, &store);
     assert_eq!(cache.flush().failed, [1], "it was tried again");
+    cache.put(2, 20).unwrap();
+    store.fail_writes(2, "poison");
+    assert_eq!(cache.flush().failed.len(), 2);
+    store.heal(2);
+    assert_eq!(cache.retry_failed(), 2);
+    assert_eq!(cache.flush().failed, [1]);
     assert_eq!(cache.discard_failed().len(), 1);
     drop(cache);
     assert!(Journal::<u32, u64>::open(folder.path()).unwrap().is_empty());

@@ -28,6 +28,8 @@
 
 mod failed;
 mod flushing;
+#[cfg(all(test, not(larder_loom), not(larder_shuttle)))]
+mod tests;
 mod workers;
 mod writers;
 

@@ -24,8 +24,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     /// Takes a batch that is due, if there is one.
     pub(crate) fn take(&mut self, now: u64) -> Option<Work<K, V>> {
         let timed = self.timed.keys().next().map(|(due, _)| *due).filter(|due| *due <= now);
-        let fresh = self.fresh.iter().next().map(|(unit, key)| self.fresh_due(*unit, key));
-        let fresh = fresh.filter(|due| *due <= now);
+        let fresh = self.fresh.iter().next();
+        let fresh = fresh.filter(|(unit, key)| self.fresh_due(**unit, key) <= now);
+        // When it would have been due if nothing had hastened it.
+        let fresh = fresh.and_then(|(_, key)| self.records.get(key));
+        let fresh = fresh.map(|record| record.since.saturating_add(self.delay));
         let mut work = Work { writes: Vec::new(), deletes: Vec::new() };
         match (timed, fresh) {
             (None, None) => return None,

@@ -166,8 +166,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         }
     }
 
-    /// A writer wants to call the store itself, now, for `key`. If it may, the
-    /// key is pinned.
+    /// A writer wants to call the store itself, now, for `key`, which has no
+    /// unit that waits. If it may, the key is pinned.
     pub(crate) fn board(&mut self, key: &Arc<K>, owner: Option<ThreadId>) -> Boarding {
         if self.is_closed {
             return Boarding::Closed;
