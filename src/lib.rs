@@ -94,6 +94,10 @@
 //! * **Async** tasks use the same methods. These wait for short locks, and for
 //!   computations of the very same key, but for nothing else.
 //!
+//! * **Stores**: [`store`] puts a cache in front of a database, with
+//!   write-through, write-around or write-back; [`Aside`] keeps one beside it,
+//!   and leaves the statements to you.
+//!
 //! # Features and what they cost
 //!
 //! Nothing is on by default; larder then brings 14 other crates, none of them a
@@ -101,11 +105,14 @@
 //!
 //! * `serde`: `Serialize` and `Deserialize` for [`Stats`], [`Eviction`] and
 //!   [`Cause`]. 7 more crates, one of them a proc macro.
+//! * `journal`: a journal for write-back, so that what was acknowledged
+//!   survives a crash (`store::Journal`). 12 more crates, two of them proc
+//!   macros.
 //!
 //! # Map
 //!
 //! ```text
-//!   face     cache, builder                          what users call
+//!   face     cache, builder, store, aside            what users call
 //!   shard    shard                                   one lock and what it guards
 //!   rooms    policy  expiry  listener  claim  tags  budget  stats  …
 //!   ground   index  slab  slot                       positions, not keys
