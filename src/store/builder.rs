@@ -18,7 +18,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a journal has kept for a cache: where to write on, and the writes of
 /// an earlier process.
@@ -93,7 +93,7 @@ impl<K, V, St, S> StoreBuilder<K, V, St, S> {
     ///
     /// ```
     /// use larder::store::{StoreCache, from_fn};
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     ///
     /// let store = from_fn(|n: &u64| Ok::<_, String>(n.checked_sub(1)));
     /// let builder = StoreCache::builder(larder::Cache::new(100), store)
@@ -312,7 +312,9 @@ where
 /// wait, so the flushers have until the deadline.
 fn orphan<K: StoreKey, V: StoreValue, St, S>(engine: &Engine<K, V, St, S>) {
     let WritePolicy::Back(settings) = &engine.policy else { return };
-    engine.orphan(deadline_in(settings.drop_deadline));
+    // Too far off to say is a year, for a process that is about to end.
+    let deadline = deadline_in(settings.drop_deadline);
+    engine.orphan(deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(31_536_000)));
 }
 
 impl<K, V, St, S> fmt::Debug for StoreBuilder<K, V, St, S> {

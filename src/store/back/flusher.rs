@@ -70,7 +70,9 @@ impl<K: StoreKey, V: StoreValue, St, S> InFlight<'_, K, V, St, S> {
         // First the journal: whoever was told that all is stored may look at
         // it. If we die in between, it is stored once more.
         if let Some(journal) = self.engine.journal.as_ref().filter(|_| !stored.is_empty()) {
-            journal.forget(&stored);
+            // The codec is the user's; if it panics, a key is stored once more
+            // after the next start, and no more than that.
+            let _ = catch_unwind(AssertUnwindSafe(|| journal.forget(&stored)));
         }
         drop(stored);
         let now = self.engine.now();
@@ -219,7 +221,8 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                 true => match self.step(backend).await {
                     Step::Worked => continue,
                     Step::Idle(due) => due,
-                    Step::Over => return self.visit(|state| is_done(state)),
+                    // Somebody else's call is still under way.
+                    Step::Over => None,
                 },
                 false => None,
             };
@@ -284,10 +287,10 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
 
     /// The last handle is gone, and with it whoever could close: the workers
     /// have until then.
-    pub(crate) fn orphan(&self, deadline: Option<Instant>) {
+    pub(crate) fn orphan(&self, deadline: Instant) {
         self.visit(|state| {
             state.queue.close();
-            state.orphan_until = deadline;
+            state.orphan_until = Some(deadline);
             state.ring_workers();
             state.ring_waiters();
         });

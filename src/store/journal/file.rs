@@ -257,6 +257,7 @@ impl Sink for Database {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "it is turned into a text at once")]
 fn write(
     database: &Database,
     appends: &[(u64, Entry)],

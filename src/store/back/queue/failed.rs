@@ -5,6 +5,9 @@ use crate::store::errors::FailedWrite;
 use std::hash::Hash;
 use std::sync::Arc;
 
+/// A key that was given up for good, the version, and what there was to write.
+pub(crate) type Discarded<K, V> = (Arc<K>, u64, Option<FailedWrite<K, V>>);
+
 impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     pub(crate) fn failed(&self) -> Vec<FailedWrite<K, V>> {
         let records = self.failed.values().filter_map(|key| Some((key, self.records.get(key)?)));
@@ -33,7 +36,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
 
     /// Gives the failed writes up for good; they are pinned, so that their
     /// cached values can be forgotten, with their versions.
-    pub(crate) fn discard_failed(&mut self) -> Vec<(Arc<K>, u64, Option<FailedWrite<K, V>>)> {
+    pub(crate) fn discard_failed(&mut self) -> Vec<Discarded<K, V>> {
         let failed = std::mem::take(&mut self.failed);
         let mut discarded = Vec::with_capacity(failed.len());
         for key in failed.into_values() {

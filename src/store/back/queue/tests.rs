@@ -264,7 +264,7 @@ proptest! {
 fn crowds_of_retries_and_of_new_writes_do_not_keep_each_other_waiting() {
     let settings = WriteBack::new().batch(1).delay(Duration::ZERO).jitter(0.0);
     let mut queue: Queue<u8, u32> = Queue::new(&settings, Arc::new(Filter::new()));
-    let mut put = |queue: &mut Queue<u8, u32>, key: u8, now| {
+    let put = |queue: &mut Queue<u8, u32>, key: u8, now| {
         let key = Arc::new(key);
         let Admission::Admitted(ticket) = queue.admit(&key) else { panic!("there is room") };
         let version = queue.next_version();

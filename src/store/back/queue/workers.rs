@@ -1,7 +1,7 @@
 //! What workers ask of the queue: what is due, and what follows from what came
 //! of it.
 
-use super::{Flight, Item, Place, Queue, Verdict, Work};
+use super::{Change, Flight, Item, Place, Queue, Verdict, Work};
 use crate::store::errors::{FailedWrite, Failure};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -42,37 +42,37 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     }
 
     pub(super) fn take_fresh(&mut self, work: &mut Work<K, V>) {
-        for _ in 0..self.batch {
-            let Some((_, key)) = self.fresh.pop_first() else { break };
-            self.depart(key, work);
-        }
+        let keys: Vec<Arc<K>> = self.fresh.values().take(self.batch).cloned().collect();
+        self.depart(keys, work);
     }
 
     /// Those that may share a batch, of those that are due.
     pub(super) fn take_timed(&mut self, now: u64, work: &mut Work<K, V>) {
-        let mut limit = None;
-        let mut taken = 0;
-        while let Some(first) = self.timed.first_entry() {
-            let own = self.records.get(first.get()).map_or(1, |record| record.limit);
-            let limit = *limit.get_or_insert(own);
-            if first.key().0 > now || own != limit || taken >= limit {
-                break;
-            }
-            let key = first.remove();
-            taken += 1;
-            self.depart(key, work);
-        }
+        let limit_of = |key: &Arc<K>| self.records.get(key).map_or(1, |record| record.limit);
+        let Some(limit) = self.timed.values().next().map(limit_of) else { return };
+        let due = self.timed.iter().take(limit).take_while(|((due, _), _)| *due <= now);
+        let keys = due.map(|(_, key)| key).take_while(|key| limit_of(key) == limit);
+        let keys: Vec<Arc<K>> = keys.cloned().collect();
+        self.depart(keys, work);
     }
 
-    pub(super) fn depart(&mut self, key: Arc<K>, work: &mut Work<K, V>) {
-        let Some(record) = self.records.get_mut(&key) else { return };
-        let Some(change) = record.change.clone() else { return };
-        let version = record.version;
-        let (unit, since) = (record.unit.take(), record.since);
-        record.place = Place::Nowhere;
-        record.flight = Some(Flight { version, unit, since, owner: None });
-        let list = if change.is_some() { &mut work.writes } else { &mut work.deletes };
-        list.push(Item { key, version, change });
+    pub(super) fn depart(&mut self, keys: Vec<Arc<K>>, work: &mut Work<K, V>) {
+        // First all the clones: if one panics, nothing has changed.
+        let change = |key: &Arc<K>| self.records.get(key).and_then(|r| r.change.clone());
+        let changes: Vec<Option<Change<V>>> = keys.iter().map(change).collect();
+        for (key, change) in keys.into_iter().zip(changes) {
+            let Some(record) = self.records.get_mut(&key) else { continue };
+            let (Some(unit), Some(change)) = (record.unit.take(), change) else { continue };
+            match record.place {
+                Place::Timed(due) => drop(self.timed.remove(&(due, unit))),
+                _ => drop(self.fresh.remove(&unit)),
+            }
+            let (version, since) = (record.version, record.since);
+            record.place = Place::Nowhere;
+            record.flight = Some(Flight { version, unit: Some(unit), since, owner: None });
+            let list = if change.is_some() { &mut work.writes } else { &mut work.deletes };
+            list.push(Item { key, version, change });
+        }
     }
 
     /// What became of an item that was taken.

@@ -112,7 +112,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         if self.is_closed {
             return Boarding::Closed;
         }
-        for flight in keys.iter().filter_map(|key| self.records.get(key)?.flight.as_ref()) {
+        let flying = keys.iter().find_map(|key| self.records.get(key)?.flight.as_ref());
+        if let Some(flight) = flying {
             let is_mine = owner.is_some() && flight.owner == owner;
             return if is_mine { Boarding::Recursive } else { Boarding::Busy };
         }
