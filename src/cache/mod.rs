@@ -17,8 +17,7 @@ use crate::expiry::Lifetimes;
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
 use crate::maintenance::Stop;
-use crate::shard::{Hub, Intent, Shard};
-use crate::slab::Node;
+use crate::shard::{Held, Hub, Intent, Shard};
 use crate::stats::{Lookups, Stats, Tally};
 use crate::steady::Steady;
 use crate::tags::TagTable;
@@ -142,8 +141,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// miss in the statistics.
     ///
     /// # Cost
-    /// One hash, two to three cache misses and one clone of `V`, under a lock
-    /// that readers share.
+    /// One hash, two to three cache misses and one clone of `V`. No lock; and
+    /// nothing is written that other threads read, once an entry has been read
+    /// a few times.
     ///
     /// ```
     /// let cache = larder::Cache::new(100);
@@ -155,7 +155,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, Intent::Use, |node| node.value.clone())
+        self.look(key, Intent::Use, clone_value)
     }
 
     /// Calls `use_it` with the value of `key`, without a clone and without a
@@ -173,8 +173,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let node = self.look(key, Intent::Use, Arc::clone)?;
-        Some(use_it(&node.value))
+        let hash = self.hash(key);
+        let held = self.shard(hash).hold(&self.shared.hub, hash, key);
+        self.count(held.is_some());
+        let held = held?;
+        let used = use_it(held.value());
+        self.shard(hash).expire_on_read(&self.shared.hub, &held);
+        Some(used)
     }
 
     /// A clone of the value of `key`, without any effect on policy, expiry or
@@ -190,7 +195,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, Intent::Peek, |node| node.value.clone())
+        self.look(key, Intent::Peek, clone_value)
     }
 
     /// Whether `key` has a value now, without any effect, like
@@ -238,28 +243,33 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         &self,
         key: &Q,
         intent: Intent,
-        use_it: impl FnOnce(&Arc<Node<K, V>>) -> R,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
-        let found = match (&hub.lifetimes.expiry, intent) {
-            (Some(_), Intent::Use) => {
-                let node = shard.look(hub, hash, key, intent, Arc::clone);
-                node.map(|node| {
-                    let used = use_it(&node);
-                    shard.expire_on_read(hub, hash, &node);
-                    used
-                })
-            }
-            _ => shard.look(hub, hash, key, intent, use_it),
-        };
-        if let (Some(lookups), Intent::Use) = (&self.shared.lookups, intent) {
-            lookups.count(found.is_some());
+        if intent == Intent::Peek {
+            return shard.look(hub, hash, key, intent, use_it);
         }
+        let found = match hub.lifetimes.expiry {
+            None => shard.look(hub, hash, key, intent, use_it),
+            Some(_) => shard.hold(hub, hash, key).map(|held| {
+                let used = use_it(&held);
+                shard.expire_on_read(hub, &held);
+                used
+            }),
+        };
+        self.count(found.is_some());
         found
+    }
+
+    #[inline]
+    fn count(&self, is_hit: bool) {
+        if let Some(lookups) = &self.shared.lookups {
+            lookups.count(is_hit);
+        }
     }
 
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
@@ -271,12 +281,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 }
 
+#[inline]
+fn clone_value<K, V: Clone>(held: &Held<'_, K, V>) -> V {
+    // A clone that needs no drop is a copy, and over at once.
+    if std::mem::needs_drop::<V>() {
+        held.narrow();
+    }
+    held.value().clone()
+}
+
 /// What it holds and how it is set up.
 impl<K, V, S> Cache<K, V, S> {
     pub(crate) fn from_builder(builder: Builder<K, V, S>, shards: usize) -> Self {
         let hub = Hub {
             shards,
             eviction: builder.eviction,
+            notes: builder.eviction.policy().notes(),
             budget: Budget::new(builder.bounds()),
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),

@@ -6,9 +6,10 @@ use crate::expiry::nanos;
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
-use crate::shard::{Departed, Incoming, Shard, Visit};
-use crate::slab::Node;
+use crate::shard::{Departed, Held, Incoming, Shard, Visit};
+use crate::slab::Entry;
 use crate::steady::Steady;
+use crate::vault::Cursor;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
@@ -66,42 +67,43 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let span = lifetimes.span(options.ttl, options.tti, u64::from(hash.fragment()));
         let tags = self.shared.tags.set_of(&options.tags);
         let mut incoming = Incoming { hash, cost, span };
-        let mut node = Some(Arc::new(Node { key, value, tags }));
-        while let Some(unstored) = &node {
+        let mut entry = Some(Entry { key, value, tags });
+        while let Some(unstored) = &entry {
             let current = self.ask_expiry(&mut incoming, &unstored.key, &unstored.value);
-            self.try_insert(incoming, current, &mut node);
+            self.try_insert(incoming, current, &mut entry);
         }
     }
 
-    /// Stores `node` and takes it, unless the key came or went since its
+    /// Stores `entry` and takes it, unless the key came or went since its
     /// `Expiry` was asked, or others were quicker to take what room there was.
     fn try_insert(
         &self,
         incoming: Incoming,
         was_found: Option<bool>,
-        node: &mut Option<Arc<Node<K, V>>>,
+        entry: &mut Option<Entry<K, V>>,
     ) {
         let Incoming { hash, .. } = incoming;
         // What leaves to make room is told and dropped once the newcomer is in
         // or the room is given back: see `Credit`.
         let mut departed: SmallVec<[Departed<'_, K, V>; 2]> = SmallVec::new();
-        let Some(mut visit) = node.as_ref().map(|node| self.visit_in_turn(hash, &node.key)) else {
+        let Some(mut visit) = entry.as_ref().map(|entry| self.visit_in_turn(hash, &entry.key))
+        else {
             return;
         };
         let mut credit = Credit::new(&self.shared.hub.budget);
-        while let Some(unstored) = &*node {
+        while let Some(unstored) = &*entry {
             let found = visit.find(hash, &unstored.key);
             if was_found.is_some_and(|was_found| was_found != found.is_some()) {
                 break;
             }
             let stored = visit.store(incoming, found, &mut credit, |_| {
-                node.take().expect("the loop ends once the entry is stored")
+                entry.take().expect("the loop ends once the entry is stored")
             });
             let Err(shortage) = stored else { break };
             departed.push(visit.leave());
             departed.push(self.borrow(shortage, &mut credit));
             visit = self.shard(hash).visit(&self.shared.hub);
-            let is_claimed = node.as_ref().is_some_and(|n| visit.turn(hash, &n.key).is_some());
+            let is_claimed = entry.as_ref().is_some_and(|e| visit.turn(hash, &e.key).is_some());
             if is_claimed || credit.raise_to(shortage.wanted).is_err() {
                 // Others are quicker, or come first: let them.
                 thread::yield_now();
@@ -161,7 +163,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Removes `key` and returns its value. It leaves as [`Cause::Explicit`].
     ///
     /// # Cost
-    /// O(1). The value is cloned only if someone else still looks at it.
+    /// O(1). The value is cloned only if someone else still looks at it, or a
+    /// listener will.
     /// Waits for a computation of the same key.
     ///
     /// # Panics
@@ -181,12 +184,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let hash = self.hash(key);
         let mut visit = self.visit_in_turn(hash, key);
         let slot = visit.find(hash, key)?;
-        let node = visit.remove(slot, Cause::Explicit);
+        let taken = visit.take(slot, Cause::Explicit);
         drop(visit);
-        Some(match Arc::try_unwrap(node) {
-            Ok(node) => node.value,
-            Err(shared) => shared.value.clone(),
-        })
+        Some(taken.into_value())
     }
 
     /// Gives the value of `key` another time to live, from now on. What a time
@@ -262,21 +262,23 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn invalidate_if(&self, mut is_stale: impl FnMut(&K, &V) -> bool) {
         let hub = &self.shared.hub;
         for shard in &self.shared.shards {
-            let mut from = 0;
-            while let Some((node, next)) = shard.entry_from(hub, from) {
-                from = next;
-                if is_stale(&node.key, &node.value) {
-                    self.invalidate_node(shard, &node);
+            let mut cursor = Cursor::thorough();
+            while let Some(held) = shard.entry_from(hub, &mut cursor) {
+                if is_stale(held.key(), held.value()) {
+                    self.invalidate_held(shard, held);
                 }
             }
         }
     }
 
-    fn invalidate_node(&self, shard: &Shard<K, V>, node: &Arc<Node<K, V>>) {
-        let hash = self.hash(&node.key);
+    fn invalidate_held(&self, shard: &Shard<K, V>, held: Held<'_, K, V>) {
+        let hash = self.hash(held.key());
         let mut visit = shard.visit(&self.shared.hub);
-        visit.claims().discard(hash.fragment(), &node.key);
-        if let Some(slot) = visit.slot_of(hash, node) {
+        visit.claims().discard(hash.fragment(), held.key());
+        if visit.is_linked(held.slot()) {
+            let slot = held.slot();
+            // Before it is unlinked: else it would be in our own way.
+            drop(held);
             visit.remove(slot, Cause::Invalidated);
         }
     }

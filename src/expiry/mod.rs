@@ -9,7 +9,7 @@ mod deadlines;
 mod wheel;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub(crate) use deadlines::{Deadlines, NEVER, Span};
+pub(crate) use deadlines::{Deadlines, NEVER, Schedule, Span};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
