@@ -64,24 +64,22 @@ impl Default for Line {
 }
 
 impl Line {
-    /// A bit for every lane whose tag is `tag`.
+    /// The lanes whose tag is `tag`, from the lowest on; among those after the
+    /// first there may be some with another tag.
     ///
-    /// Bytes are compared eight at a time in an ordinary register. The sum
-    /// cannot carry from one byte into the next, so there is no false match:
-    /// a zero byte is the only one that ends with its high bit clear.
+    /// Bytes are compared eight at a time in an ordinary register: a byte that
+    /// is zero borrows, and so may the one above it ("Bit Twiddling Hacks",
+    /// Mycroft's test).
     #[inline]
-    fn matches(&self, tag: u8) -> u32 {
-        const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
-        let pattern = u64::from(tag) * 0x0101_0101_0101_0101;
-        let gather = |tags: u64| {
-            let differs = tags ^ pattern;
-            let zero = !(((differs & LOW) + LOW) | differs | LOW);
-            // One bit per byte, at 7, 15, …, brought together in the top byte.
-            ((zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
-        };
-        let low = gather(self.tags_low.load(Ordering::Acquire));
-        let high = gather(u64::from(self.tags_high.load(Ordering::Acquire)));
-        low | (high & 0xF) << 8
+    fn matches(&self, tag: u8) -> Matches {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let pattern = u64::from(tag) * ONES;
+        let low = self.tags_low.load(Ordering::Acquire) ^ pattern;
+        let high = self.tags_high.load(Ordering::Acquire) ^ pattern as u32;
+        Matches {
+            low: low.wrapping_sub(ONES) & !low & (ONES << 7),
+            high: high.wrapping_sub(ONES as u32) & !high & ((ONES as u32) << 7),
+        }
     }
 
     /// Only the one writer sets tags, so a load and a store will do.
@@ -111,6 +109,31 @@ impl Line {
 
     fn spill(&self, change: impl Fn(u32) -> u32) {
         self.spilled.store(change(self.spilled.load(Ordering::Relaxed)), Ordering::Release);
+    }
+}
+
+/// Lanes of a line: the highest bit of its byte for each.
+struct Matches {
+    low: u64,
+    high: u32,
+}
+
+impl Iterator for Matches {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.low != 0 {
+            let lane = self.low.trailing_zeros() / 8;
+            self.low &= self.low - 1;
+            return Some(lane as usize);
+        }
+        if self.high != 0 {
+            let lane = 8 + self.high.trailing_zeros() / 8;
+            self.high &= self.high - 1;
+            return Some(lane as usize);
+        }
+        None
     }
 }
 
@@ -149,13 +172,11 @@ impl Table {
         let mut at = self.home(hash);
         for _ in 0..self.lines.len() {
             let line = &self.lines[at];
-            let mut matches = line.matches(tag);
-            while matches != 0 {
-                let slot = line.slot(matches.trailing_zeros() as usize);
+            for lane in line.matches(tag) {
+                let slot = line.slot(lane);
                 if slot.is_some_and(&mut is_it) {
                     return slot;
                 }
-                matches &= matches - 1;
             }
             if line.spilled.load(Ordering::Acquire) == 0 {
                 return None;
@@ -169,9 +190,7 @@ impl Table {
         let mut at = self.home(hash);
         loop {
             let line = &self.lines[at];
-            let free = line.matches(0);
-            if free != 0 {
-                let lane = free.trailing_zeros() as usize;
+            if let Some(lane) = line.matches(0).next() {
                 line.slots[lane].store(slot.raw(), Ordering::Release);
                 line.set_tag(lane, tag_of(hash));
                 return;
@@ -186,13 +205,9 @@ impl Table {
         let (tag, mut at) = (tag_of(hash), self.home(hash));
         for _ in 0..self.lines.len() {
             let line = &self.lines[at];
-            let mut matches = line.matches(tag);
-            while matches != 0 {
-                let lane = matches.trailing_zeros() as usize;
-                if line.slots[lane].load(Ordering::Relaxed) == slot.raw() {
-                    return (at, lane);
-                }
-                matches &= matches - 1;
+            let is_here = |lane: &usize| line.slots[*lane].load(Ordering::Relaxed) == slot.raw();
+            if let Some(lane) = line.matches(tag).find(is_here) {
+                return (at, lane);
             }
             at = self.next(at);
         }
@@ -396,20 +411,22 @@ mod tests {
     }
 
     #[test]
-    fn matches_are_exact_in_every_lane_for_every_tag() {
+    fn no_match_is_missed_and_the_first_is_exact() {
         for tag in 0..=255_u8 {
             for lane in 0..LANES {
                 let line = Line::default();
                 (0..LANES).for_each(|other| line.set_tag(other, tag ^ 0x80));
                 line.set_tag(lane, tag);
-                assert_eq!(line.matches(tag), 1 << lane, "tag {tag} in lane {lane}");
+                assert_eq!(line.matches(tag).next(), Some(lane), "tag {tag} in lane {lane}");
                 assert_eq!(line.tag(lane), tag);
+                line.set_tag(LANES - 1, tag);
+                assert_eq!(line.matches(tag).last(), Some(LANES - 1), "tag {tag}");
             }
         }
         let line = Line::default();
         (0..LANES).for_each(|lane| line.set_tag(lane, 1));
-        assert_eq!(line.matches(1), 0xFFF);
-        assert_eq!(line.matches(0), 0, "1 next to 0 is no match for 0");
+        assert_eq!(line.matches(1).count(), LANES);
+        assert_eq!(line.matches(0).next(), None, "1 next to 0 is no match for 0");
     }
 
     proptest! {

@@ -12,11 +12,11 @@
 //! ```
 
 use crate::slot::chunks::{Chunk, Chunks};
+use crate::slot::lazily::Lazily;
 use crate::slot::{HITS_MAX, Slot};
 use crate::tags::TagSet;
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// An entry as it comes and goes.
@@ -33,7 +33,7 @@ const LINKED: u8 = 2;
 /// They cannot any more, and its removal is still to be told.
 const UNTOLD: u8 = 4;
 
-struct Cell<K, V> {
+pub(crate) struct Cell<K, V> {
     hash: AtomicU32,
     hits: AtomicU8,
     state: AtomicU8,
@@ -51,13 +51,42 @@ impl<K, V> Default for Cell<K, V> {
     }
 }
 
+impl<K, V> Cell<K, V> {
+    #[inline]
+    pub(crate) fn hash(&self) -> u32 {
+        self.hash.load(Ordering::Acquire)
+    }
+
+    /// Notes a hit, for policies that count them.
+    #[inline]
+    pub(crate) fn bump(&self) {
+        let noted = self.hits.load(Ordering::Relaxed);
+        // Two readers may both write the same sum: one hit less is counted,
+        // and neither waits. Once saturated, nobody writes at all.
+        if noted < HITS_MAX {
+            self.hits.store(noted + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Key and value.
+    ///
+    /// # Safety
+    /// The cell is occupied, and is not emptied as long as they are used: the
+    /// caller holds the lock, or a claim that covers it.
+    #[inline]
+    pub(crate) unsafe fn pair(&self) -> &(K, V) {
+        // SAFETY: it is occupied, so the pair was written.
+        unsafe { (*self.pair.get()).assume_init_ref() }
+    }
+}
+
 /// Tags stand beside the cells, and only in a shard where an entry has some.
 #[derive(Default)]
 struct TagCell(UnsafeCell<TagSet>);
 
 pub(crate) struct Slab<K, V> {
     cells: Chunks<Cell<K, V>>,
-    tags: OnceLock<Box<Chunks<TagCell>>>,
+    tags: Lazily<Chunks<TagCell>>,
 }
 
 // SAFETY: cells are filled and emptied by one thread at a time, and read by
@@ -81,11 +110,11 @@ unsafe impl<K, V> Sync for EmptyCells<K, V> {}
 
 impl<K, V> Slab<K, V> {
     pub(crate) fn new() -> Self {
-        Slab { cells: Chunks::default(), tags: OnceLock::new() }
+        Slab { cells: Chunks::default(), tags: Lazily::default() }
     }
 
     #[inline]
-    fn cell(&self, slot: Slot) -> &Cell<K, V> {
+    pub(crate) fn cell(&self, slot: Slot) -> &Cell<K, V> {
         self.cells.get(slot).expect("the cell of a slot that was used exists")
     }
 
@@ -95,11 +124,11 @@ impl<K, V> Slab<K, V> {
         self.cell(slot).hash.load(Ordering::Acquire)
     }
 
-    /// The same for a reader: the cell of a slot that it has found may be gone
-    /// again, if it was emptied since.
+    /// The cell of a slot that a reader has found. It may be gone again, if it
+    /// was emptied since.
     #[inline]
-    pub(crate) fn hash_as_seen(&self, slot: Slot) -> Option<u32> {
-        self.cells.get(slot).map(|cell| cell.hash.load(Ordering::Acquire))
+    pub(crate) fn cell_as_seen(&self, slot: Slot) -> Option<&Cell<K, V>> {
+        self.cells.get(slot)
     }
 
     #[inline]
@@ -141,18 +170,6 @@ impl<K, V> Slab<K, V> {
         self.cell(slot).hits.store(hits, Ordering::Relaxed);
     }
 
-    /// Notes a hit, for policies that count them.
-    #[inline]
-    pub(crate) fn bump(&self, slot: Slot) {
-        let hits = &self.cell(slot).hits;
-        let noted = hits.load(Ordering::Relaxed);
-        // Two readers may both write the same sum: one hit less is counted,
-        // and neither waits. Once saturated, nobody writes at all.
-        if noted < HITS_MAX {
-            hits.store(noted + 1, Ordering::Relaxed);
-        }
-    }
-
     /// Puts an entry into the cell of `slot`.
     ///
     /// # Safety
@@ -161,7 +178,7 @@ impl<K, V> Slab<K, V> {
     pub(crate) unsafe fn fill(&self, slot: Slot, hash: u32, entry: Entry<K, V>) {
         let cell = self.cells.of(slot);
         if !entry.tags.is_empty() {
-            let cells = self.tags.get_or_init(Box::default);
+            let cells = self.tags.get_or_make();
             // SAFETY: the cell is free, so nobody reads its tags.
             unsafe { *cells.of(slot).0.get() = entry.tags };
         }
@@ -197,18 +214,17 @@ impl<K, V> Slab<K, V> {
     /// Key and value at `slot`.
     ///
     /// # Safety
-    /// The cell is occupied, and is not emptied as long as they are used: the
-    /// caller holds the lock, or a claim that covers it.
+    /// As for [`Cell::pair`].
     #[inline]
     pub(crate) unsafe fn pair(&self, slot: Slot) -> &(K, V) {
-        // SAFETY: it is occupied, so the pair was written.
-        unsafe { (*self.cell(slot).pair.get()).assume_init_ref() }
+        // SAFETY: so our caller promises.
+        unsafe { self.cell(slot).pair() }
     }
 
     /// The tags of the entry at `slot`.
     ///
     /// # Safety
-    /// As for `pair`.
+    /// As for [`Cell::pair`].
     #[inline]
     pub(crate) unsafe fn tags(&self, slot: Slot) -> Option<&TagSet> {
         let cell = self.tags.get()?.get(slot)?;

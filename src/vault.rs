@@ -18,7 +18,7 @@
 use crate::hazard::{Pin, Retired, Salt, Word, is_watched};
 pub(crate) use crate::index::Cursor;
 use crate::index::{Index, Table};
-use crate::slab::{EmptyCells, Entry, Slab};
+use crate::slab::{Cell, EmptyCells, Entry, Slab};
 use crate::slot::{Residents, Slot};
 use crate::steady::Steady;
 use crate::tags::TagSet;
@@ -110,12 +110,6 @@ impl<K, V, C> Vault<K, V, C> {
         Some(Locked { vault: self, under: self.under.try_lock()? })
     }
 
-    /// Notes a hit of the entry at `slot`, for policies that count them.
-    #[inline]
-    pub(crate) fn bump(&self, slot: Slot) {
-        self.slab.bump(slot);
-    }
-
     /// Key and value of an entry in limbo.
     pub(crate) fn watched(&self, watched: &Watched) -> (&K, &V) {
         assert_eq!(watched.salt, self.salt, "an entry of another vault");
@@ -172,18 +166,20 @@ impl<'a, K, V, C> Reading<'a, K, V, C> {
         Q: Equivalent<K> + ?Sized,
     {
         let Reading { pin, vault, hash } = self;
-        let slab = &vault.slab;
+        let mut found = None;
         let slot = vault.index.find(hash, |slot| {
             // The hash first: it says whether this claim covers the entry.
-            slab.hash_as_seen(slot) == Some(hash) && {
-                // SAFETY: the slot was linked after the claim was made, and its
-                // entry has the claim's hash. So whoever unlinks it sees the
-                // claim, and leaves the entry in its cell.
-                let (stored, _) = unsafe { slab.pair(slot) };
-                key.equivalent(stored)
-            }
+            let Some(cell) = vault.slab.cell_as_seen(slot).filter(|cell| cell.hash() == hash)
+            else {
+                return false;
+            };
+            found = Some(cell);
+            // SAFETY: the slot was still linked after the claim was made, and
+            // its entry has the claim's hash. So whoever unlinks it sees the
+            // claim, and leaves the entry in its cell.
+            key.equivalent(&unsafe { cell.pair() }.0)
         })?;
-        Some(Held { pin, vault, slot })
+        Some(Held { pin, vault, slot, cell: found? })
     }
 }
 
@@ -192,6 +188,7 @@ pub(crate) struct Held<'a, K, V, C> {
     pin: Pin,
     vault: &'a Vault<K, V, C>,
     slot: Slot,
+    cell: &'a Cell<K, V>,
 }
 
 impl<K, V, C> Held<'_, K, V, C> {
@@ -209,9 +206,15 @@ impl<K, V, C> Held<'_, K, V, C> {
 
     #[inline]
     fn pair(&self) -> &(K, V) {
-        // SAFETY: the pin covers the entry at `slot`: `find` and `hold` see to
-        // that.
-        unsafe { self.vault.slab.pair(self.slot) }
+        // SAFETY: the pin covers the entry of this cell: `find` and `hold` see
+        // to that.
+        unsafe { self.cell.pair() }
+    }
+
+    /// Notes a hit, for policies that count them.
+    #[inline]
+    pub(crate) fn bump(&self) {
+        self.cell.bump();
     }
 
     #[inline]
@@ -305,7 +308,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     }
 
     pub(crate) fn bump(&self, slot: Slot) {
-        self.vault.slab.bump(slot);
+        self.vault.slab.cell(slot).bump();
     }
 
     fn pair(&self, slot: Slot) -> &(K, V) {
@@ -330,7 +333,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         // Claimed under the lock, before anybody can unlink it.
         let pin = Pin::new(Word::new(self.vault.salt, self.hash(slot)));
         pin.narrow(slot);
-        Held { pin, vault: self.vault, slot }
+        Held { pin, vault: self.vault, slot, cell: self.vault.slab.cell(slot) }
     }
 
     /// Gives `entry` a slot. Nobody can find it yet.

@@ -8,7 +8,7 @@
 use super::wheel::Wheel;
 use crate::slot::Slot;
 use crate::slot::chunks::Chunks;
-use std::sync::OnceLock;
+use crate::slot::lazily::Lazily;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// No deadline: a time that never comes. Times are nanoseconds since the cache
@@ -64,7 +64,7 @@ struct Numbers {
 /// The deadlines of one shard, as readers see them. Absent until an entry has
 /// one.
 #[derive(Default)]
-pub(crate) struct Deadlines(OnceLock<Box<Numbers>>);
+pub(crate) struct Deadlines(Lazily<Numbers>);
 
 /// The deadlines of one shard, as they have to be worked off. Under the lock.
 #[derive(Default)]
@@ -89,7 +89,7 @@ impl Deadlines {
         if span == Span::ENDLESS && self.is_unused() {
             return;
         }
-        let numbers = self.0.get_or_init(Box::default);
+        let numbers = self.0.get_or_make();
         numbers.set_rules(slot, span, now);
         numbers.set(slot, span.ends_at(now));
         schedule.set(slot, span.ends_at(now), now);
@@ -97,7 +97,7 @@ impl Deadlines {
 
     /// Gives the entry at `slot` another time to live, from now on.
     pub(crate) fn set_ttl(&self, schedule: &mut Schedule, slot: Slot, ttl: u64, now: u64) {
-        let numbers = self.0.get_or_init(Box::default);
+        let numbers = self.0.get_or_make();
         let span = match numbers.rules.get(slot).map(|rules| rules.tti.load(Ordering::Relaxed)) {
             None | Some(0) => Span { ttl, ..Span::ENDLESS },
             Some(tti) => Span { ttl, tti, own: Some(NEVER) },

@@ -222,7 +222,10 @@ impl<K, V> Shard<K, V> {
     {
         let (held, now) = self.find(hub, hash, key)?;
         let used = use_it(&held);
-        let noted = self.note_hit(hub, held.slot(), intent, now);
+        let noted = match intent {
+            Intent::Use => self.note_hit(hub, &held, now),
+            Intent::Peek => Noted::Kept,
+        };
         drop(held);
         if noted == Noted::Filled {
             self.settle(hub);
@@ -237,7 +240,7 @@ impl<K, V> Shard<K, V> {
     {
         let (held, now) = self.find(hub, hash, key)?;
         held.narrow();
-        if self.note_hit(hub, held.slot(), Intent::Use, now) == Noted::Filled {
+        if self.note_hit(hub, &held, now) == Noted::Filled {
             self.settle(hub);
         }
         Some(held)
@@ -274,18 +277,15 @@ impl<K, V> Shard<K, V> {
     }
 
     #[inline]
-    fn note_hit(&self, hub: &Hub<K, V>, slot: Slot, intent: Intent, now: u64) -> Noted {
-        if intent == Intent::Peek {
-            return Noted::Kept;
-        }
-        self.deadlines.touch(slot, now);
+    fn note_hit(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>, now: u64) -> Noted {
+        self.deadlines.touch(held.slot(), now);
         match hub.notes {
             Notes::Nothing => Noted::Kept,
             Notes::Count => {
-                self.vault.bump(slot);
+                held.bump();
                 Noted::Kept
             }
-            Notes::Order => self.hit_log.push(slot),
+            Notes::Order => self.hit_log.push(held.slot()),
         }
     }
 

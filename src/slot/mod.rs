@@ -9,6 +9,8 @@ pub(crate) mod chunks;
 pub(crate) mod ghosts;
 pub(crate) mod hit_log;
 pub(crate) mod lanes;
+#[expect(unsafe_code, reason = "a box that readers see appear, at the cost of one load")]
+pub(crate) mod lazily;
 pub(crate) mod links;
 pub(crate) mod sketch;
 
