@@ -45,96 +45,111 @@ const LOAD_DENOMINATOR: usize = 8;
 #[repr(C, align(64))]
 struct Line {
     /// Tags of the first 8 lanes, a byte each; 0 means empty.
-    tags_low: AtomicU64,
-    tags_high: AtomicU32,
-    /// How many entries passed this line because it was full.
-    spilled: AtomicU32,
+    low: AtomicU64,
+    /// Tags of the other 4, and above them how many entries passed this line
+    /// because it was full.
+    high: AtomicU64,
     slots: [AtomicU32; LANES],
 }
 
 impl Default for Line {
     fn default() -> Self {
         Line {
-            tags_low: AtomicU64::new(0),
-            tags_high: AtomicU32::new(0),
-            spilled: AtomicU32::new(0),
+            low: AtomicU64::new(0),
+            high: AtomicU64::new(0),
             slots: [const { AtomicU32::new(Slot::NONE) }; LANES],
         }
     }
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const TAG_BITS: usize = 8;
+const LANES_LOW: usize = 8;
+const SPILLED_ONE: u64 = 1 << 32;
+
+/// The highest bit of every byte of `bytes` that is zero. Above the first of
+/// them there may be a false one: a byte that is zero borrows from the next
+/// ("Bit Twiddling Hacks", Mycroft's test).
+#[inline]
+fn zeros(bytes: u64) -> u64 {
+    bytes.wrapping_sub(ONES) & !bytes & (ONES << 7)
+}
+
 impl Line {
-    /// The lanes whose tag is `tag`, from the lowest on; among those after the
-    /// first there may be some with another tag.
-    ///
-    /// Bytes are compared eight at a time in an ordinary register: a byte that
-    /// is zero borrows, and so may the one above it ("Bit Twiddling Hacks",
-    /// Mycroft's test).
-    #[inline]
-    fn matches(&self, tag: u8) -> Matches {
-        const ONES: u64 = 0x0101_0101_0101_0101;
+    /// Hands each slot with this tag to `visit`, until that returns something.
+    #[inline(always)]
+    fn visit<R>(&self, tag: u8, visit: &mut impl FnMut(Slot) -> Option<R>) -> Sight<R> {
         let pattern = u64::from(tag) * ONES;
-        let low = self.tags_low.load(Ordering::Acquire) ^ pattern;
-        let high = self.tags_high.load(Ordering::Acquire) ^ pattern as u32;
-        Matches {
-            low: low.wrapping_sub(ONES) & !low & (ONES << 7),
-            high: high.wrapping_sub(ONES as u32) & !high & ((ONES as u32) << 7),
+        let mut matches = zeros(self.low.load(Ordering::Acquire) ^ pattern);
+        while matches != 0 {
+            let lane = matches.trailing_zeros() as usize / TAG_BITS;
+            if let Some(found) = self.slot(lane).and_then(&mut *visit) {
+                return Sight::Found(found);
+            }
+            matches &= matches - 1;
         }
+        let high = self.high.load(Ordering::Acquire);
+        // What has spilled is no tag: there, no byte may count as zero.
+        let mut matches = zeros((high ^ pattern) | !(SPILLED_ONE - 1));
+        while matches != 0 {
+            let lane = LANES_LOW + matches.trailing_zeros() as usize / TAG_BITS;
+            if let Some(found) = self.slot(lane).and_then(&mut *visit) {
+                return Sight::Found(found);
+            }
+            matches &= matches - 1;
+        }
+        if high < SPILLED_ONE { Sight::Nothing } else { Sight::Beyond }
+    }
+
+    fn free_lane(&self) -> Option<usize> {
+        let low = zeros(self.low.load(Ordering::Relaxed));
+        if low != 0 {
+            return Some(low.trailing_zeros() as usize / TAG_BITS);
+        }
+        let high = zeros(self.high.load(Ordering::Relaxed) | !(SPILLED_ONE - 1));
+        (high != 0).then(|| LANES_LOW + high.trailing_zeros() as usize / TAG_BITS)
     }
 
     /// Only the one writer sets tags, so a load and a store will do.
+    #[inline]
     fn set_tag(&self, lane: usize, tag: u8) {
-        let shift = (lane % 8) * 8;
-        if lane < 8 {
-            let tags = self.tags_low.load(Ordering::Relaxed) & !(0xFF << shift);
-            self.tags_low.store(tags | u64::from(tag) << shift, Ordering::Release);
-        } else {
-            let tags = self.tags_high.load(Ordering::Relaxed) & !(0xFF << shift);
-            self.tags_high.store(tags | u32::from(tag) << shift, Ordering::Release);
-        }
+        let tags = if lane < LANES_LOW { &self.low } else { &self.high };
+        let shift = lane % LANES_LOW * TAG_BITS;
+        let others = tags.load(Ordering::Relaxed) & !(0xFF << shift);
+        tags.store(others | u64::from(tag) << shift, Ordering::Release);
     }
 
     fn tag(&self, lane: usize) -> u8 {
-        match lane < 8 {
-            true => (self.tags_low.load(Ordering::Relaxed) >> (lane * 8)) as u8,
-            false => (self.tags_high.load(Ordering::Relaxed) >> ((lane - 8) * 8)) as u8,
-        }
+        let tags = if lane < LANES_LOW { &self.low } else { &self.high };
+        (tags.load(Ordering::Relaxed) >> (lane % LANES_LOW * TAG_BITS)) as u8
     }
 
+    #[inline]
     fn slot(&self, lane: usize) -> Option<Slot> {
         // SeqCst: see `hazard`. A reader that has published its claim must not
         // find what was unlinked before.
         Slot::from_raw(self.slots[lane].load(Ordering::SeqCst))
     }
 
-    fn spill(&self, change: impl Fn(u32) -> u32) {
-        self.spilled.store(change(self.spilled.load(Ordering::Relaxed)), Ordering::Release);
+    fn spilled(&self) -> u64 {
+        self.high.load(Ordering::Relaxed) / SPILLED_ONE
+    }
+
+    fn spill(&self) {
+        self.high.store(self.high.load(Ordering::Relaxed) + SPILLED_ONE, Ordering::Release);
+    }
+
+    fn unspill(&self) {
+        self.high.store(self.high.load(Ordering::Relaxed) - SPILLED_ONE, Ordering::Release);
     }
 }
 
-/// Lanes of a line: the highest bit of its byte for each.
-struct Matches {
-    low: u64,
-    high: u32,
-}
-
-impl Iterator for Matches {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        if self.low != 0 {
-            let lane = self.low.trailing_zeros() / 8;
-            self.low &= self.low - 1;
-            return Some(lane as usize);
-        }
-        if self.high != 0 {
-            let lane = 8 + self.high.trailing_zeros() / 8;
-            self.high &= self.high - 1;
-            return Some(lane as usize);
-        }
-        None
-    }
+/// What a look at one line has shown.
+enum Sight<R> {
+    Found(R),
+    Nothing,
+    /// It may be in a line further on.
+    Beyond,
 }
 
 /// The tag comes from the low bits of the 32, the home line from the high
@@ -166,47 +181,61 @@ impl Table {
         if at + 1 == self.lines.len() { 0 } else { at + 1 }
     }
 
-    #[inline]
-    fn find(&self, hash: u32, mut is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        let tag = tag_of(hash);
-        let mut at = self.home(hash);
-        for _ in 0..self.lines.len() {
-            let line = &self.lines[at];
-            for lane in line.matches(tag) {
-                let slot = line.slot(lane);
-                if slot.is_some_and(&mut is_it) {
-                    return slot;
-                }
+    #[inline(always)]
+    fn find<R>(&self, hash: u32, mut visit: impl FnMut(Slot) -> Option<R>) -> Option<R> {
+        let (tag, home) = (tag_of(hash), self.home(hash));
+        debug_assert!(home < self.lines.len());
+        // SAFETY: `home` is a 32-bit number times the number of lines, over
+        // 2^32: less than that number.
+        match unsafe { self.lines.get_unchecked(home) }.visit(tag, &mut visit) {
+            Sight::Found(found) => Some(found),
+            Sight::Nothing => None,
+            Sight::Beyond => self.find_beyond(home, tag, visit),
+        }
+    }
+
+    #[cold]
+    fn find_beyond<R>(
+        &self,
+        home: usize,
+        tag: u8,
+        mut visit: impl FnMut(Slot) -> Option<R>,
+    ) -> Option<R> {
+        let mut at = self.next(home);
+        while at != home {
+            match self.lines[at].visit(tag, &mut visit) {
+                Sight::Found(found) => return Some(found),
+                Sight::Nothing => return None,
+                Sight::Beyond => at = self.next(at),
             }
-            if line.spilled.load(Ordering::Acquire) == 0 {
-                return None;
-            }
-            at = self.next(at);
         }
         None
     }
 
+    #[inline]
     fn place(&self, hash: u32, slot: Slot) {
         let mut at = self.home(hash);
         loop {
             let line = &self.lines[at];
-            if let Some(lane) = line.matches(0).next() {
+            if let Some(lane) = line.free_lane() {
                 line.slots[lane].store(slot.raw(), Ordering::Release);
                 line.set_tag(lane, tag_of(hash));
                 return;
             }
-            line.spill(|passed| passed + 1);
+            line.spill();
             at = self.next(at);
         }
     }
 
     /// The line and lane of `slot`, which is here under `hash`.
+    #[inline]
     fn lane_of(&self, hash: u32, slot: Slot) -> (usize, usize) {
-        let (tag, mut at) = (tag_of(hash), self.home(hash));
+        let mut at = self.home(hash);
         for _ in 0..self.lines.len() {
-            let line = &self.lines[at];
-            let is_here = |lane: &usize| line.slots[*lane].load(Ordering::Relaxed) == slot.raw();
-            if let Some(lane) = line.matches(tag).find(is_here) {
+            // All of them, without a look at the tags: one line is few words.
+            let slots = &self.lines[at].slots;
+            let is_it = |lane: &AtomicU32| lane.load(Ordering::Relaxed) == slot.raw();
+            if let Some(lane) = slots.iter().position(is_it) {
                 return (at, lane);
             }
             at = self.next(at);
@@ -214,6 +243,7 @@ impl Table {
         panic!("{slot:?} is not in the index")
     }
 
+    #[inline]
     fn remove(&self, hash: u32, slot: Slot) {
         let (at, lane) = self.lane_of(hash, slot);
         let line = &self.lines[at];
@@ -221,7 +251,7 @@ impl Table {
         line.set_tag(lane, 0);
         let mut passed = self.home(hash);
         while passed != at {
-            self.lines[passed].spill(|count| count - 1);
+            self.lines[passed].unspill();
             passed = self.next(passed);
         }
     }
@@ -278,10 +308,11 @@ impl Index {
         unsafe { &*self.table.load(Ordering::SeqCst) }
     }
 
-    /// The slot of `hash` for which `is_it` holds. `is_it` may panic.
-    #[inline]
-    pub(crate) fn find(&self, hash: u32, is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        self.table().find(hash, is_it)
+    /// Hands each slot that may be of `hash` to `visit`, until that returns
+    /// something. `visit` may panic.
+    #[inline(always)]
+    pub(crate) fn find<R>(&self, hash: u32, visit: impl FnMut(Slot) -> Option<R>) -> Option<R> {
+        self.table().find(hash, visit)
     }
 
     /// How many entries this has room for.
@@ -378,7 +409,7 @@ impl Index {
                 }
             }
         }
-        let counted = |at: usize| table.lines[at].spilled.load(Ordering::Relaxed);
+        let counted = |at: usize| table.lines[at].spilled();
         match (0..spilled.len()).find(|at| spilled[*at] != counted(*at)) {
             Some(at) => Err(format!(
                 "index: line {at} counts {} spilled, but {} passed it",
@@ -411,22 +442,31 @@ mod tests {
     }
 
     #[test]
-    fn no_match_is_missed_and_the_first_is_exact() {
-        for tag in 0..=255_u8 {
+    fn no_match_is_missed_and_the_first_free_lane_is_free() {
+        for tag in 1..=255_u8 {
             for lane in 0..LANES {
                 let line = Line::default();
                 (0..LANES).for_each(|other| line.set_tag(other, tag ^ 0x80));
+                (0..LANES).for_each(|l| line.slots[l].store(l as u32, Ordering::Relaxed));
                 line.set_tag(lane, tag);
-                assert_eq!(line.matches(tag).next(), Some(lane), "tag {tag} in lane {lane}");
-                assert_eq!(line.tag(lane), tag);
-                line.set_tag(LANES - 1, tag);
-                assert_eq!(line.matches(tag).last(), Some(LANES - 1), "tag {tag}");
+                let mut seen = Vec::new();
+                let sight = line.visit(tag, &mut |slot| {
+                    seen.push(slot.index());
+                    None::<()>
+                });
+                assert!(matches!(sight, Sight::Nothing));
+                assert_eq!((seen[0], line.tag(lane)), (lane, tag));
+                line.set_tag(lane, 0);
+                assert_eq!(line.free_lane().map(|free| line.tag(free)), Some(0));
+                line.spill();
+                assert!(matches!(line.visit(tag, &mut |_| None::<()>), Sight::Beyond));
             }
         }
         let line = Line::default();
         (0..LANES).for_each(|lane| line.set_tag(lane, 1));
-        assert_eq!(line.matches(1).count(), LANES);
-        assert_eq!(line.matches(0).next(), None, "1 next to 0 is no match for 0");
+        line.spill();
+        assert_eq!(line.free_lane(), None, "1 next to 0 is no match for 0");
+        assert_eq!(line.spilled(), 1);
     }
 
     proptest! {
@@ -456,8 +496,8 @@ mod tests {
                     (2, Some(hash)) => {
                         let other = Slot::from_index(raw as usize + 1000);
                         index.swing(hash, slot, other);
-                        prop_assert_eq!(index.find(hash, |s| s == other), Some(other));
-                        prop_assert_eq!(index.find(hash, |s| s == slot), None);
+                        prop_assert_eq!(index.find(hash, |s| (s == other).then_some(s)), Some(other));
+                        prop_assert_eq!(index.find(hash, |s| (s == slot).then_some(s)), None);
                         index.swing(hash, other, slot);
                     }
                     _ => {}
@@ -466,7 +506,7 @@ mod tests {
                 prop_assert_eq!(index.slots().count(), model.len());
             }
             for (slot, hash) in &model {
-                prop_assert_eq!(index.find(*hash, |s| s == *slot), Some(*slot));
+                prop_assert_eq!(index.find(*hash, |s| (s == *slot).then_some(s)), Some(*slot));
             }
         }
     }

@@ -91,7 +91,7 @@ pub(crate) struct Removal<K, V> {
 }
 
 /// What one operation removed. Most remove at most one entry.
-pub(crate) type Gone<K, V> = SmallVec<[Removal<K, V>; 2]>;
+pub(crate) type Gone<K, V> = SmallVec<[Removal<K, V>; 1]>;
 
 type Tell<K, V> = dyn Fn(&K, &V, Cause) + Send + Sync;
 

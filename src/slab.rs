@@ -131,6 +131,12 @@ impl<K, V> Slab<K, V> {
         self.cells.get(slot)
     }
 
+    /// Whether no entry ever had a tag.
+    #[inline]
+    pub(crate) fn is_without_tags(&self) -> bool {
+        self.tags.get().is_none()
+    }
+
     #[inline]
     pub(crate) fn is_occupied(&self, slot: Slot) -> bool {
         let cell = self.cells.get(slot);

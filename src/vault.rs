@@ -4,9 +4,9 @@
 //! here and nowhere else, and all that is unsafe about them ends here.
 //!
 //! ```text
-//!   read(hash) ── Reading: a claim on the hash ── find ─► Held: one entry
-//!   lock()     ── Locked:  the one writer          ── find, fill, link,
-//!                                                     swing, remove, hold
+//!   find(hash, key) ── a claim on the hash, a look ─► Held: one entry
+//!   lock()          ── Locked: the one writer ─► find, fill, link, swing,
+//!                                                remove, hold
 //! ```
 //!
 //! A reader takes no lock: it holds a claim, and so every entry of its hash
@@ -93,10 +93,30 @@ impl<K, V, C> Vault<K, V, C> {
         Vault { index, salt: Salt::next(), slab: Slab::new(), under: Mutex::new(under) }
     }
 
-    /// Begins to read an entry of `hash`, without a lock.
+    /// Finds the entry of `key`, without a lock. If it does not, there was a
+    /// moment meanwhile at which the key was not there.
+    #[inline(always)]
+    pub(crate) fn find<Q>(&self, hash: u32, key: &Q) -> Option<Held<'_, K, V, C>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let pin = Pin::new(Word::new(self.salt, hash));
+        let (slot, cell) = self.index.find(hash, |slot| {
+            let cell = self.slab.cell_as_seen(slot)?;
+            // The hash first: it says whether this claim covers the entry.
+            // SAFETY: the slot was still linked after the claim was made, and
+            // its entry has the claim's hash. So whoever unlinks it sees the
+            // claim, and leaves the entry in its cell.
+            let is_it = cell.hash() == hash && key.equivalent(&unsafe { cell.pair() }.0);
+            is_it.then_some((slot, cell))
+        })?;
+        Some(Held { pin, vault: self, slot, cell })
+    }
+
+    /// Whether no entry ever had a tag.
     #[inline]
-    pub(crate) fn read(&self, hash: u32) -> Reading<'_, K, V, C> {
-        Reading { pin: Pin::new(Word::new(self.salt, hash)), vault: self, hash }
+    pub(crate) fn is_without_tags(&self) -> bool {
+        self.slab.is_without_tags()
     }
 
     /// Waits until there is no other writer.
@@ -147,39 +167,6 @@ impl<K, V, C> Drop for Vault<K, V, C> {
             }
         }
         steady.finish();
-    }
-}
-
-/// A claim on all entries of a hash.
-pub(crate) struct Reading<'a, K, V, C> {
-    pin: Pin,
-    vault: &'a Vault<K, V, C>,
-    hash: u32,
-}
-
-impl<'a, K, V, C> Reading<'a, K, V, C> {
-    /// Finds the entry of `key`. If it does not, there was a moment since the
-    /// reading began at which the key was not there.
-    #[inline]
-    pub(crate) fn find<Q>(self, key: &Q) -> Option<Held<'a, K, V, C>>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let Reading { pin, vault, hash } = self;
-        let mut found = None;
-        let slot = vault.index.find(hash, |slot| {
-            // The hash first: it says whether this claim covers the entry.
-            let Some(cell) = vault.slab.cell_as_seen(slot).filter(|cell| cell.hash() == hash)
-            else {
-                return false;
-            };
-            found = Some(cell);
-            // SAFETY: the slot was still linked after the claim was made, and
-            // its entry has the claim's hash. So whoever unlinks it sees the
-            // claim, and leaves the entry in its cell.
-            key.equivalent(&unsafe { cell.pair() }.0)
-        })?;
-        Some(Held { pin, vault, slot, cell: found? })
     }
 }
 
@@ -283,11 +270,12 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let slab = &self.vault.slab;
         self.vault.index.find(hash, |slot| {
+            let cell = self.vault.slab.cell(slot);
             // SAFETY: it is linked, so occupied, and only who has the lock
             // empties cells.
-            slab.hash(slot) == hash && key.equivalent(&unsafe { slab.pair(slot) }.0)
+            let is_it = cell.hash() == hash && key.equivalent(&unsafe { cell.pair() }.0);
+            is_it.then_some(slot)
         })
     }
 

@@ -6,7 +6,7 @@ use crate::claim::{Recursion, Turn};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::inside::Inside;
 use crate::listener::Cause;
-use crate::shard::{Departed, Held, Incoming, Visit};
+use crate::shard::{Held, Incoming, Visit};
 use crate::slab::Entry as Stored;
 use crate::tags::TagSet;
 use smallvec::SmallVec;
@@ -418,7 +418,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     /// told and dropped after that, as in `Cache::try_insert`.
     fn try_replace(&mut self, incoming: Incoming, value: &mut Option<V>) -> Option<Outcome<V>> {
         let cache = self.cache;
-        let mut departed: SmallVec<[Departed<'_, K, V>; 2]> = SmallVec::new();
+        let mut departed: SmallVec<[Visit<'_, K, V>; 2]> = SmallVec::new();
         let mut visit = self.visit();
         let mut credit = Credit::new(&cache.shared.hub.budget);
         let (outcome, key) = loop {
@@ -429,7 +429,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
             match self.try_store(&mut visit, incoming, &mut credit, value) {
                 Ok(outcome) => break (Some(outcome), None),
                 Err(shortage) => {
-                    departed.push(visit.leave());
+                    visit.unlock();
+                    departed.push(visit);
                     departed.push(cache.borrow(shortage, &mut credit));
                     visit = self.visit();
                     if credit.raise_to(shortage.wanted).is_err() {
@@ -438,7 +439,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
                 }
             }
         };
-        departed.push(visit.leave());
+        visit.unlock();
+        departed.push(visit);
         drop(credit);
         drop(departed);
         drop(key);

@@ -239,6 +239,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.shard(hash).expires_in(&self.shared.hub, hash, key)
     }
 
+    #[inline(always)]
     fn look<Q, R>(
         &self,
         key: &Q,
@@ -250,18 +251,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
-        if intent == Intent::Peek {
-            return shard.look(hub, hash, key, intent, use_it);
-        }
-        let found = match hub.lifetimes.expiry {
-            None => shard.look(hub, hash, key, intent, use_it),
-            Some(_) => shard.hold(hub, hash, key).map(|held| {
+        let found = if intent == Intent::Use && hub.lifetimes.expiry.is_some() {
+            let held = shard.hold(hub, hash, key);
+            held.map(|held| {
                 let used = use_it(&held);
                 shard.expire_on_read(hub, &held);
                 used
-            }),
+            })
+        } else {
+            shard.look(hub, hash, key, intent, use_it)
         };
-        self.count(found.is_some());
+        if intent == Intent::Use {
+            self.count(found.is_some());
+        }
         found
     }
 
@@ -272,10 +274,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         }
     }
 
+    #[inline]
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
         KeyHash::of(key, &*self.hasher)
     }
 
+    #[inline]
     fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
         &self.shared.shards[hash.shard(self.shared.shards.len())]
     }

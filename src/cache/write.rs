@@ -2,13 +2,14 @@
 
 use super::{Cache, EntryOptions};
 use crate::budget::{Cost, Credit, Shortage};
-use crate::expiry::nanos;
+use crate::expiry::{Span, nanos};
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
-use crate::shard::{Departed, Held, Incoming, Shard, Visit};
+use crate::shard::{Held, Incoming, Shard, Visit};
 use crate::slab::Entry;
 use crate::steady::Steady;
+use crate::tags::TagSet;
 use crate::vault::Cursor;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
@@ -45,7 +46,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("pear"), Some(3));
     /// ```
     pub fn insert(&self, key: K, value: V) {
-        self.insert_with(key, value, EntryOptions::default());
+        let hash = self.hash(&key);
+        let cost = Cost::of(self.weigh(&key, &value));
+        let lifetimes = &self.shared.hub.lifetimes;
+        let span = match lifetimes.is_endless() {
+            true => Span::ENDLESS,
+            false => lifetimes.span(None, None, u64::from(hash.fragment())),
+        };
+        self.store(Incoming { hash, cost, span }, Entry { key, value, tags: TagSet::default() });
     }
 
     /// Stores `value` under `key` with settings of its own. Otherwise like
@@ -66,8 +74,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let lifetimes = &self.shared.hub.lifetimes;
         let span = lifetimes.span(options.ttl, options.tti, u64::from(hash.fragment()));
         let tags = self.shared.tags.set_of(&options.tags);
-        let mut incoming = Incoming { hash, cost, span };
-        let mut entry = Some(Entry { key, value, tags });
+        self.store(Incoming { hash, cost, span }, Entry { key, value, tags });
+    }
+
+    #[inline]
+    fn store(&self, mut incoming: Incoming, entry: Entry<K, V>) {
+        let mut entry = Some(entry);
         while let Some(unstored) = &entry {
             let current = self.ask_expiry(&mut incoming, &unstored.key, &unstored.value);
             self.try_insert(incoming, current, &mut entry);
@@ -76,41 +88,63 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Stores `entry` and takes it, unless the key came or went since its
     /// `Expiry` was asked, or others were quicker to take what room there was.
+    #[inline]
     fn try_insert(
         &self,
         incoming: Incoming,
         was_found: Option<bool>,
         entry: &mut Option<Entry<K, V>>,
     ) {
-        let Incoming { hash, .. } = incoming;
-        // What leaves to make room is told and dropped once the newcomer is in
-        // or the room is given back: see `Credit`.
-        let mut departed: SmallVec<[Departed<'_, K, V>; 2]> = SmallVec::new();
-        let Some(mut visit) = entry.as_ref().map(|entry| self.visit_in_turn(hash, &entry.key))
-        else {
-            return;
-        };
+        let Some(unstored) = &*entry else { return };
+        let mut visit = self.visit_in_turn(incoming.hash, &unstored.key);
         let mut credit = Credit::new(&self.shared.hub.budget);
+        let found = visit.find(incoming.hash, &unstored.key);
+        if was_found.is_some_and(|was_found| was_found != found.is_some()) {
+            return;
+        }
+        if let Err(shortage) = visit.store(incoming, found, &mut credit, |_| take(entry)) {
+            return self.insert_with_help((incoming, was_found), shortage, entry, visit, credit);
+        }
+        // What leaves to make room is told and dropped once the newcomer is in
+        // and the room is given back: see `Credit`.
+        visit.unlock();
+        drop(credit);
+    }
+
+    /// The same, after `shortage` has come up in `visit`: other shards lend.
+    #[cold]
+    fn insert_with_help<'a>(
+        &'a self,
+        (incoming, was_found): (Incoming, Option<bool>),
+        mut shortage: Shortage,
+        entry: &mut Option<Entry<K, V>>,
+        mut visit: Visit<'a, K, V>,
+        mut credit: Credit<'a>,
+    ) {
+        let hash = incoming.hash;
+        let mut departed: SmallVec<[Visit<'_, K, V>; 2]> = SmallVec::new();
         while let Some(unstored) = &*entry {
-            let found = visit.find(hash, &unstored.key);
-            if was_found.is_some_and(|was_found| was_found != found.is_some()) {
-                break;
-            }
-            let stored = visit.store(incoming, found, &mut credit, |_| {
-                entry.take().expect("the loop ends once the entry is stored")
-            });
-            let Err(shortage) = stored else { break };
-            departed.push(visit.leave());
+            visit.unlock();
+            departed.push(visit);
             departed.push(self.borrow(shortage, &mut credit));
             visit = self.shard(hash).visit(&self.shared.hub);
-            let is_claimed = entry.as_ref().is_some_and(|e| visit.turn(hash, &e.key).is_some());
+            let is_claimed = visit.turn(hash, &unstored.key).is_some();
             if is_claimed || credit.raise_to(shortage.wanted).is_err() {
                 // Others are quicker, or come first: let them.
                 thread::yield_now();
                 break;
             }
+            let found = visit.find(hash, &unstored.key);
+            if was_found.is_some_and(|was_found| was_found != found.is_some()) {
+                break;
+            }
+            match visit.store(incoming, found, &mut credit, |_| take(entry)) {
+                Ok(()) => break,
+                Err(again) => shortage = again,
+            }
         }
-        departed.push(visit.leave());
+        visit.unlock();
+        departed.push(visit);
         drop(credit);
     }
 
@@ -154,10 +188,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
-    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Departed<'_, K, V> {
+    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Visit<'_, K, V> {
         let mut visit = self.richest(shortage.need).visit(&self.shared.hub);
         visit.lend(shortage, credit);
-        visit.leave()
+        visit.unlock();
+        visit
     }
 
     /// Removes `key` and returns its value. It leaves as [`Cause::Explicit`].
@@ -427,6 +462,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn run_maintenance(&self) {
         self.shared.run_maintenance();
     }
+}
+
+fn take<K, V>(entry: &mut Option<Entry<K, V>>) -> Entry<K, V> {
+    entry.take().expect("an entry is stored once")
 }
 
 /// Inserts every pair, in order.

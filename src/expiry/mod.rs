@@ -186,6 +186,12 @@ impl<K, V> Lifetimes<K, V> {
         now.max(latest)
     }
 
+    /// Whether entries have no deadline unless they ask for one.
+    #[inline]
+    pub(crate) fn is_endless(&self) -> bool {
+        self.ttl == NEVER && self.tti == NEVER
+    }
+
     /// The rules for an entry that asks for `ttl` and `tti` of its own.
     pub(crate) fn span(&self, ttl: Option<Duration>, tti: Option<Duration>, seed: u64) -> Span {
         let ttl = ttl.map_or(NEVER, nanos).min(self.ttl);

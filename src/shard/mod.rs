@@ -20,7 +20,7 @@ mod store;
 mod visit;
 
 pub(crate) use store::Incoming;
-pub(crate) use visit::{Departed, Visit};
+pub(crate) use visit::Visit;
 
 use crate::budget::{Budget, Cost};
 use crate::claim::Claims;
@@ -180,7 +180,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// The visible entry of `key`, and what time it is. Takes no lock.
-    #[inline]
+    #[inline(always)]
     fn find<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<(Held<'_, K, V>, u64)>
     where
         Q: Equivalent<K> + ?Sized,
@@ -189,7 +189,18 @@ impl<K, V> Shard<K, V> {
             self.tidy_up(hub);
             return None;
         }
-        let held = self.vault.read(hash.fragment()).find(key)?;
+        let held = self.vault.find(hash.fragment(), key)?;
+        if self.deadlines.is_unused() && self.vault.is_without_tags() {
+            return Some((held, 0));
+        }
+        self.if_visible(hub, held)
+    }
+
+    fn if_visible<'a>(
+        &'a self,
+        hub: &Hub<K, V>,
+        held: Held<'a, K, V>,
+    ) -> Option<(Held<'a, K, V>, u64)> {
         let now = self.now(hub);
         if self.hidden(held.slot(), held.tags(), now).is_some() {
             drop(held);
@@ -208,7 +219,7 @@ impl<K, V> Shard<K, V> {
 
     /// Looks `key` up and hands the entry to `use_it`, which may clone, and
     /// nothing else: other values of the key are held back meanwhile.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look<Q, R>(
         &self,
         hub: &Hub<K, V>,
@@ -222,13 +233,8 @@ impl<K, V> Shard<K, V> {
     {
         let (held, now) = self.find(hub, hash, key)?;
         let used = use_it(&held);
-        let noted = match intent {
-            Intent::Use => self.note_hit(hub, &held, now),
-            Intent::Peek => Noted::Kept,
-        };
-        drop(held);
-        if noted == Noted::Filled {
-            self.settle(hub);
+        if intent == Intent::Use {
+            self.note_hit(hub, held, now);
         }
         Some(used)
     }
@@ -240,8 +246,8 @@ impl<K, V> Shard<K, V> {
     {
         let (held, now) = self.find(hub, hash, key)?;
         held.narrow();
-        if self.note_hit(hub, &held, now) == Noted::Filled {
-            self.settle(hub);
+        if self.note_hit_of(hub, &held, now) == Noted::Filled {
+            self.settle();
         }
         Some(held)
     }
@@ -270,14 +276,25 @@ impl<K, V> Shard<K, V> {
         if self.is_stale(hub) {
             return None;
         }
-        let held = self.vault.read(hash.fragment()).find(key)?;
+        let held = self.vault.find(hash.fragment(), key)?;
         let now = hub.lifetimes.now();
         let is_visible = self.hidden(held.slot(), held.tags(), now).is_none();
         is_visible.then(|| until(self.deadlines.of(held.slot()), now))
     }
 
+    /// Notes the hit, and lets go of the entry.
     #[inline]
-    fn note_hit(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>, now: u64) -> Noted {
+    fn note_hit(&self, hub: &Hub<K, V>, held: Held<'_, K, V>, now: u64) {
+        if hub.notes == Notes::Count && self.deadlines.is_unused() {
+            return held.bump();
+        }
+        if self.note_hit_of(hub, &held, now) == Noted::Filled {
+            drop(held);
+            self.settle();
+        }
+    }
+
+    fn note_hit_of(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>, now: u64) -> Noted {
         self.deadlines.touch(held.slot(), now);
         match hub.notes {
             Notes::Nothing => Noted::Kept,
@@ -291,21 +308,19 @@ impl<K, V> Shard<K, V> {
 
     /// Empties a full hit log, unless someone else has the lock.
     #[cold]
-    fn settle(&self, hub: &Hub<K, V>) {
+    fn settle(&self) {
         if let Some(mut locked) = self.vault.try_lock() {
-            self.replay_hits(hub, &mut locked);
+            self.replay_hits(&mut locked);
         }
     }
 
-    fn replay_hits(&self, hub: &Hub<K, V>, locked: &mut Locked<'_, K, V, Core<K>>) {
-        if hub.notes == Notes::Order {
-            self.hit_log.drain(|slot| {
-                // It may have left since, and another entry have its place.
-                if locked.is_linked(slot) {
-                    locked.core_mut().policy.on_hit(slot);
-                }
-            });
-        }
+    fn replay_hits(&self, locked: &mut Locked<'_, K, V, Core<K>>) {
+        self.hit_log.drain(|slot| {
+            // It may have left since, and another entry have its place.
+            if locked.is_linked(slot) {
+                locked.core_mut().policy.on_hit(slot);
+            }
+        });
     }
 
     /// Frees what was invalidated, if anything was.

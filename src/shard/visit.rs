@@ -5,7 +5,7 @@ use crate::budget::Cost;
 use crate::claim::{Claims, Turn};
 use crate::expiry::{Schedule, nanos};
 use crate::hash::KeyHash;
-use crate::listener::{Cause, Gone, Listener, Receipt, Removal};
+use crate::listener::{Cause, Gone, Receipt, Removal};
 use crate::policy::Notes;
 use crate::slab::Entry;
 use crate::slot::Slot;
@@ -22,42 +22,25 @@ pub(super) const RECLAIM_STEPS: usize = 64;
 
 /// A stay in a locked shard. When it ends, whichever way, the shard is
 /// unlocked, and then what left is told and dropped.
+#[must_use = "dropping this runs the user's code: do it where that may run"]
 pub(crate) struct Visit<'a, K, V> {
     pub(super) shard: &'a Shard<K, V>,
     pub(super) hub: &'a Hub<K, V>,
-    /// `None` only while the visit ends.
+    /// `None` once the shard is unlocked.
     locked: Option<Locked<'a, K, V, Core<K>>>,
     gone: Gone<K, V>,
+    /// What left and is at the desk, if somebody listens.
+    posted: Option<Receipt>,
     /// Entries that left before, and whose readers have gone since.
     junk: Vec<Entry<K, V>>,
 }
 
 impl<K, V> Drop for Visit<'_, K, V> {
+    #[inline]
     fn drop(&mut self) {
-        drop(self.leave());
-    }
-}
-
-/// What a visit has put aside. It is told and dropped when this is.
-#[must_use = "dropping this runs the user's code: do it where that may run"]
-pub(crate) struct Departed<'a, K, V> {
-    /// Where the desk of the shard holds what left, if somebody listens.
-    posted: Option<Posted<'a, K, V>>,
-    /// What left, if nobody does.
-    _gone: Gone<K, V>,
-    _junk: Vec<Entry<K, V>>,
-}
-
-struct Posted<'a, K, V> {
-    shard: &'a Shard<K, V>,
-    listener: &'a Listener<K, V>,
-    receipt: Receipt,
-}
-
-impl<K, V> Drop for Departed<'_, K, V> {
-    fn drop(&mut self) {
-        if let Some(Posted { shard, listener, receipt }) = &self.posted {
-            shard.desk.work(receipt, listener, &shard.vault);
+        self.unlock();
+        if let (Some(receipt), Some(listener)) = (self.posted.take(), &self.hub.listener) {
+            self.shard.desk.work(&receipt, listener, &self.shard.vault);
         }
     }
 }
@@ -87,47 +70,38 @@ impl<'a, K, V> Visit<'a, K, V> {
         hub: &'a Hub<K, V>,
         locked: Locked<'a, K, V, Core<K>>,
     ) -> Self {
-        let mut visit =
-            Visit { shard, hub, locked: Some(locked), gone: Gone::new(), junk: Vec::new() };
+        let (locked, gone, junk) = (Some(locked), Gone::new(), Vec::new());
+        let mut visit = Visit { shard, hub, locked, gone, posted: None, junk };
         visit.tidy_up();
         visit
     }
 
-    /// Unlocks the shard. What left is told and dropped with the result.
+    /// Unlocks the shard. What left is told and dropped with the visit.
     #[inline]
-    pub(crate) fn leave(&mut self) -> Departed<'a, K, V> {
-        let (gone, junk) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.junk));
-        let Some(locked) = self.locked.take() else {
-            return Departed { posted: None, _gone: gone, _junk: junk };
-        };
+    pub(crate) fn unlock(&mut self) {
+        let Some(locked) = self.locked.take() else { return };
         let gauge = &self.shard.gauge;
         gauge.entries.store(locked.len() as u64, Ordering::Relaxed);
         gauge.weight.store(locked.core().weight, Ordering::Relaxed);
-        let is_crowded = locked.is_crowded();
-        let departed = match &self.hub.listener {
+        if self.hub.listener.is_some() && !self.gone.is_empty() {
             // Still under the lock, so that the order is the shard's.
-            Some(listener) if !gone.is_empty() => {
-                let (shard, receipt) = (self.shard, self.shard.desk.post(gone));
-                let posted = Some(Posted { shard, listener, receipt });
-                Departed { posted, _gone: Gone::new(), _junk: junk }
-            }
-            _ => Departed { posted: None, _gone: gone, _junk: junk },
-        };
+            self.posted = Some(self.shard.desk.post(std::mem::take(&mut self.gone)));
+        }
+        let is_crowded = locked.is_crowded();
         drop(locked);
         if is_crowded {
             self.shard.vault.wait_for_readers();
         }
-        departed
     }
 
     #[inline]
     pub(super) fn locked(&self) -> &Locked<'a, K, V, Core<K>> {
-        self.locked.as_ref().expect("locked until the visit ends")
+        self.locked.as_ref().expect("locked until it is unlocked")
     }
 
     #[inline]
     pub(super) fn locked_mut(&mut self) -> &mut Locked<'a, K, V, Core<K>> {
-        self.locked.as_mut().expect("locked until the visit ends")
+        self.locked.as_mut().expect("locked until it is unlocked")
     }
 
     #[inline]
@@ -146,7 +120,9 @@ impl<'a, K, V> Visit<'a, K, V> {
     #[inline]
     fn tidy_up(&mut self) {
         let (shard, hub) = (self.shard, self.hub);
-        shard.replay_hits(hub, self.locked_mut());
+        if hub.notes == Notes::Order {
+            shard.replay_hits(self.locked_mut());
+        }
         if self.locked().has_leftovers() {
             self.junk = self.locked_mut().sweep();
         }

@@ -27,7 +27,9 @@ const CHUNKS: usize = (32 - FIRST_BITS as usize + 1) * STEPS;
 pub(crate) type Chunk<T> = Box<[T]>;
 
 pub(crate) struct Chunks<T> {
-    /// Null, or the first of the chunk's values, from a leaked box.
+    /// Null, or where the value of place 0 would be if all places lay in a row
+    /// with this chunk's, which come from a leaked box. So a value is found
+    /// without knowing where its chunk begins.
     chunks: [AtomicPtr<T>; CHUNKS],
 }
 
@@ -47,15 +49,22 @@ impl<T> Chunks<T> {
     /// The value of `slot`, if its chunk was made.
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
-        let (chunk, at) = place(slot.index());
+        let place = slot.index() + FIRST;
         // SeqCst: a reader that has published its claim must not find a chunk
         // that was taken out before; see `take_from`.
-        let first = self.chunks[chunk].load(Ordering::SeqCst);
-        // SAFETY: a chunk that is not null has `len_of(chunk)` values, all made
-        // before its pointer was stored, and `at` is less than that. Whoever
-        // takes a chunk out keeps it for as long as this reference may live;
-        // that is what `take_from` asks of its caller.
-        (!first.is_null()).then(|| unsafe { &*first.add(at) })
+        debug_assert!(chunk_of(place) < CHUNKS);
+        // SAFETY: there are chunks for every number that a slot may have.
+        let origin = unsafe { self.chunks.get_unchecked(chunk_of(place)) }.load(Ordering::SeqCst);
+        // SAFETY: a chunk that is not null has a value for each of its places,
+        // all made before its pointer was stored. Whoever takes a chunk out
+        // keeps it for as long as this reference may live; that is what
+        // `take_from` asks of its caller.
+        (!origin.is_null()).then(|| unsafe {
+            let value = origin.wrapping_add(place);
+            // No second test for null.
+            std::hint::assert_unchecked(!value.is_null());
+            &*value
+        })
     }
 
     /// The value of `slot`; a default one if it is the first of its chunk.
@@ -64,7 +73,7 @@ impl<T> Chunks<T> {
         T: Default,
     {
         self.get(slot).unwrap_or_else(|| {
-            self.make(place(slot.index()).0);
+            self.make(chunk_of(slot.index() + FIRST));
             self.get(slot).expect("its chunk was just made")
         })
     }
@@ -75,7 +84,8 @@ impl<T> Chunks<T> {
         T: Default,
     {
         let values: Chunk<T> = (0..len_of(chunk)).map(|_| T::default()).collect();
-        let made = Box::into_raw(values).cast::<T>();
+        let made = Box::into_raw(values).cast::<T>().wrapping_sub(first_of(chunk));
+        assert!(!made.is_null(), "null stands for a chunk that is not there");
         let place = &self.chunks[chunk];
         let raced =
             place.compare_exchange(ptr::null_mut(), made, Ordering::SeqCst, Ordering::SeqCst);
@@ -91,7 +101,8 @@ impl<T> Chunks<T> {
     /// Others may still hold references into what is returned: it must not be
     /// dropped before all of them are gone.
     pub(crate) unsafe fn take_from(&self, index: usize) -> Vec<Chunk<T>> {
-        let first_chunk = (0..CHUNKS).find(|chunk| start_of(*chunk) >= index).unwrap_or(CHUNKS);
+        let first_chunk =
+            (0..CHUNKS).find(|chunk| first_of(*chunk) >= index + FIRST).unwrap_or(CHUNKS);
         let taken = self.chunks[first_chunk..].iter().enumerate().filter_map(|(at, chunk)| {
             let values = chunk.swap(ptr::null_mut(), Ordering::SeqCst);
             // SAFETY: it was made by `make` for this place, and nobody else
@@ -110,29 +121,30 @@ impl<T> Drop for Chunks<T> {
 }
 
 /// # Safety
-/// `values` was made by `Chunks::make` for `chunk`, and nobody else owns it.
-unsafe fn own<T>(values: *mut T, chunk: usize) -> Chunk<T> {
+/// `origin` was made by `Chunks::make` for `chunk`, and nobody else owns it.
+unsafe fn own<T>(origin: *mut T, chunk: usize) -> Chunk<T> {
+    let values = origin.wrapping_add(first_of(chunk));
     // SAFETY: so the caller promises.
     unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(values, len_of(chunk))) }
 }
 
-/// The chunk that `index` lies in, and where in it.
+/// The chunk that `place` lies in; places begin with `FIRST`.
 #[inline]
-fn place(index: usize) -> (usize, usize) {
-    let shifted = index + FIRST;
-    let doubling = shifted.ilog2();
-    let bits = doubling - STEPS_BITS;
-    let step = (shifted >> bits) & (STEPS - 1);
-    ((doubling - FIRST_BITS) as usize * STEPS + step, shifted & ((1 << bits) - 1))
+fn chunk_of(place: usize) -> usize {
+    // Written so that it is one instruction.
+    let doubling = place.leading_zeros() ^ (usize::BITS - 1);
+    // `STEPS` to 2 × `STEPS` - 1: the highest bit and those that follow it.
+    let step = place >> (doubling - STEPS_BITS);
+    step + (doubling - FIRST_BITS) as usize * STEPS - STEPS
 }
 
 fn len_of(chunk: usize) -> usize {
     (FIRST / STEPS) << (chunk / STEPS)
 }
 
-fn start_of(chunk: usize) -> usize {
-    let doubling = FIRST << (chunk / STEPS);
-    doubling - FIRST + (chunk % STEPS) * len_of(chunk)
+/// The first place in `chunk`.
+fn first_of(chunk: usize) -> usize {
+    (FIRST << (chunk / STEPS)) + (chunk % STEPS) * len_of(chunk)
 }
 
 #[cfg(test)]
@@ -155,19 +167,17 @@ mod tests {
 
     #[test]
     fn chunks_follow_one_another_without_a_gap() {
-        let mut next = 0;
+        let mut next = FIRST;
         for chunk in 0..40 {
-            assert_eq!(start_of(chunk), next);
-            assert_eq!(place(next), (chunk, 0));
+            assert_eq!((first_of(chunk), chunk_of(next)), (next, chunk));
             next += len_of(chunk);
-            assert_eq!(place(next - 1), (chunk, len_of(chunk) - 1));
+            assert_eq!(chunk_of(next - 1), chunk);
         }
     }
 
     #[test]
     fn the_last_slot_there_can_be_has_a_place() {
-        let (chunk, at) = place(u32::MAX as usize - 2);
-        assert!(chunk < CHUNKS && at < len_of(chunk));
+        assert!(chunk_of(u32::MAX as usize - 2 + FIRST) < CHUNKS);
     }
 
     #[test]
