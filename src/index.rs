@@ -101,6 +101,23 @@ impl Line {
         if high < SPILLED_ONE { Sight::Nothing } else { Sight::Beyond }
     }
 
+    /// The lane of `slot`, if it is in this line with this tag.
+    #[inline]
+    fn lane_of(&self, tag: u8, slot: Slot) -> Option<usize> {
+        let is_it = |lane: usize| self.slots[lane].load(Ordering::Relaxed) == slot.raw();
+        let pattern = u64::from(tag) * ONES;
+        let mut matches = zeros(self.low.load(Ordering::Relaxed) ^ pattern);
+        while matches != 0 {
+            let lane = matches.trailing_zeros() as usize / TAG_BITS;
+            if is_it(lane) {
+                return Some(lane);
+            }
+            matches &= matches - 1;
+        }
+        (LANES_LOW..LANES).find(|lane| is_it(*lane))
+    }
+
+    #[inline]
     fn free_lane(&self) -> Option<usize> {
         let low = zeros(self.low.load(Ordering::Relaxed));
         if low != 0 {
@@ -230,17 +247,15 @@ impl Table {
     /// The line and lane of `slot`, which is here under `hash`.
     #[inline]
     fn lane_of(&self, hash: u32, slot: Slot) -> (usize, usize) {
-        let mut at = self.home(hash);
-        for _ in 0..self.lines.len() {
-            // All of them, without a look at the tags: one line is few words.
-            let slots = &self.lines[at].slots;
-            let is_it = |lane: &AtomicU32| lane.load(Ordering::Relaxed) == slot.raw();
-            if let Some(lane) = slots.iter().position(is_it) {
+        let (tag, home) = (tag_of(hash), self.home(hash));
+        let mut at = home;
+        loop {
+            if let Some(lane) = self.lines[at].lane_of(tag, slot) {
                 return (at, lane);
             }
             at = self.next(at);
+            assert!(at != home, "{slot:?} is not in the index");
         }
-        panic!("{slot:?} is not in the index")
     }
 
     #[inline]
@@ -322,11 +337,13 @@ impl Index {
 
     /// Adds `slot` under `hash`. One writer at a time, as for all that change
     /// something.
+    #[inline]
     pub(crate) fn insert(&self, hash: u32, slot: Slot) {
         self.table().place(hash, slot);
     }
 
     /// Takes out `slot`, which is here under `hash`.
+    #[inline]
     pub(crate) fn remove(&self, hash: u32, slot: Slot) {
         self.table().remove(hash, slot);
     }

@@ -57,6 +57,12 @@ impl<K, V> Cell<K, V> {
         self.hash.load(Ordering::Acquire)
     }
 
+    /// By the one writer, as it links the entry.
+    #[inline]
+    pub(crate) fn set_linked(&self) {
+        self.state.store(OCCUPIED | LINKED, Ordering::Relaxed);
+    }
+
     /// Notes a hit, for policies that count them.
     #[inline]
     pub(crate) fn bump(&self) {
@@ -153,11 +159,6 @@ impl<K, V> Slab<K, V> {
         cell.is_some_and(|cell| cell.state.load(Ordering::Relaxed) & LINKED != 0)
     }
 
-    #[inline]
-    pub(crate) fn set_linked(&self, slot: Slot) {
-        self.cell(slot).state.store(OCCUPIED | LINKED, Ordering::Relaxed);
-    }
-
     pub(crate) fn set_untold(&self, slot: Slot) {
         self.cell(slot).state.store(OCCUPIED | UNTOLD, Ordering::Relaxed);
     }
@@ -197,14 +198,13 @@ impl<K, V> Slab<K, V> {
         cell.hash.store(hash, Ordering::Release);
     }
 
-    /// Takes the entry out of the cell of `slot`.
+    /// Takes the entry out of `cell`, which is that of `slot`.
     ///
     /// # Safety
     /// The cell is occupied and unlinked, no reader watches it, and nobody else
     /// fills or empties cells meanwhile.
     #[inline]
-    pub(crate) unsafe fn empty(&self, slot: Slot) -> Entry<K, V> {
-        let cell = self.cell(slot);
+    pub(crate) unsafe fn empty(&self, slot: Slot, cell: &Cell<K, V>) -> Entry<K, V> {
         cell.state.store(0, Ordering::Relaxed);
         // SAFETY: the cell was occupied and is not any more, so this is the
         // only time that the pair is taken; nobody else looks at it.

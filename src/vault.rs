@@ -162,7 +162,7 @@ impl<K, V, C> Drop for Vault<K, V, C> {
         for slot in (0..self.under.get_mut().fresh).map(Slot::from_index) {
             if self.slab.is_occupied(slot) {
                 // SAFETY: this reference is exclusive: nobody reads or writes.
-                let entry = unsafe { self.slab.empty(slot) };
+                let entry = unsafe { self.slab.empty(slot, self.slab.cell(slot)) };
                 steady.step(|| drop(entry));
             }
         }
@@ -346,53 +346,62 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         if self.under.len == self.under.room {
             self.grow();
         }
-        self.vault.index.insert(self.hash(slot), slot);
-        self.vault.slab.set_linked(slot);
+        let cell = self.vault.slab.cell(slot);
+        self.vault.index.insert(cell.hash(), slot);
+        cell.set_linked();
         self.under.len += 1;
     }
 
     /// Lets readers find the entry at `new`, which was just filled, instead of
     /// the one at `old`, which is of the same key.
     pub(crate) fn swing(&mut self, old: Slot, new: Slot) -> Left<K, V> {
-        self.vault.slab.set_hits(new, self.vault.slab.hits(old));
-        self.vault.index.swing(self.hash(old), old, new);
-        self.vault.slab.set_linked(new);
-        self.retire(old)
+        let slab = &self.vault.slab;
+        slab.set_hits(new, slab.hits(old));
+        self.vault.index.swing(slab.hash(old), old, new);
+        slab.cell(new).set_linked();
+        self.retire(old, slab.cell(old))
     }
 
     /// Takes out the entry at `slot`, which is linked.
     #[inline]
     pub(crate) fn remove(&mut self, slot: Slot) -> Left<K, V> {
-        self.vault.index.remove(self.hash(slot), slot);
+        let cell = self.vault.slab.cell(slot);
+        self.vault.index.remove(cell.hash(), slot);
         self.under.len -= 1;
-        self.retire(slot)
+        self.retire(slot, cell)
     }
 
     /// What becomes of an entry that was just unlinked.
     #[inline]
-    fn retire(&mut self, slot: Slot) -> Left<K, V> {
-        if is_watched(Word::new(self.vault.salt, self.hash(slot)), slot) {
+    fn retire(&mut self, slot: Slot, cell: &Cell<K, V>) -> Left<K, V> {
+        if is_watched(Word::new(self.vault.salt, cell.hash()), slot) {
             self.vault.slab.set_untold(slot);
             self.under.limbo.push(slot);
             return Left::Watched(Watched { salt: self.vault.salt, slot });
         }
-        Left::Owned(self.empty(slot))
+        Left::Owned(self.empty(slot, cell))
     }
 
     /// Of an entry that is unlinked and not watched: `retire` and `sweep` have
     /// made sure.
     #[inline]
-    fn empty(&mut self, slot: Slot) -> Entry<K, V> {
+    fn empty(&mut self, slot: Slot, cell: &Cell<K, V>) -> Entry<K, V> {
         self.under.free.push(slot);
         // SAFETY: nobody can find the entry, nobody has found it, and this is
         // the one writer.
-        unsafe { self.vault.slab.empty(slot) }
+        unsafe { self.vault.slab.empty(slot, cell) }
     }
 
     /// Whether a sweep may have something to do.
     #[inline]
     pub(crate) fn has_leftovers(&self) -> bool {
         !(self.under.limbo.is_empty() && self.under.retired.is_empty())
+    }
+
+    /// Whether every entry weighs 1.
+    #[inline]
+    pub(crate) fn is_unweighed(&self) -> bool {
+        self.under.weights.is_empty()
     }
 
     /// Whether more is in limbo than a few readers should hold back.
@@ -411,7 +420,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
             if self.vault.slab.is_untold(slot) || is_watched(word, slot) {
                 self.under.limbo.push(slot);
             } else {
-                freed.push(self.empty(slot));
+                freed.push(self.empty(slot, self.vault.slab.cell(slot)));
             }
         }
         freed

@@ -67,6 +67,8 @@ pub(crate) struct Shared<K, V> {
     stop: Arc<Stop>,
     tags: TagTable,
     weigher: Option<Weigher<K, V>>,
+    /// Whether an insert may take the short way.
+    is_plain: bool,
     lookups: Option<Lookups>,
 }
 
@@ -313,6 +315,7 @@ impl<K, V, S> Cache<K, V, S> {
         };
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
         let shared = Shared {
+            is_plain: hub.is_plain() && builder.weigher.is_none(),
             hub,
             shards,
             stop: Arc::default(),

@@ -6,7 +6,7 @@ use crate::expiry::{Span, nanos};
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
-use crate::shard::{Held, Incoming, Shard, Visit};
+use crate::shard::{Held, Incoming, Shard, Short, Visit};
 use crate::slab::Entry;
 use crate::steady::Steady;
 use crate::tags::TagSet;
@@ -47,13 +47,24 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     pub fn insert(&self, key: K, value: V) {
         let hash = self.hash(&key);
-        let cost = Cost::of(self.weigh(&key, &value));
+        let (shared, entry) = (&*self.shared, Entry { key, value, tags: TagSet::default() });
+        if !shared.is_plain {
+            return self.insert_by_visit(hash, entry);
+        }
+        match self.shard(hash).insert_plainly(&shared.hub, hash, entry) {
+            Short::Stored(victim) => drop(victim),
+            Short::NotTaken(entry) => self.insert_by_visit(hash, entry),
+        }
+    }
+
+    fn insert_by_visit(&self, hash: KeyHash, entry: Entry<K, V>) {
+        let cost = Cost::of(self.weigh(&entry.key, &entry.value));
         let lifetimes = &self.shared.hub.lifetimes;
         let span = match lifetimes.is_endless() {
             true => Span::ENDLESS,
             false => lifetimes.span(None, None, u64::from(hash.fragment())),
         };
-        self.store(Incoming { hash, cost, span }, Entry { key, value, tags: TagSet::default() });
+        self.store(Incoming { hash, cost, span }, entry);
     }
 
     /// Stores `value` under `key` with settings of its own. Otherwise like

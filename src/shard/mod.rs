@@ -16,9 +16,11 @@
 //!              └───────────────────────────┴── put aside ───────┘ tell and drop
 //! ```
 
+mod plain;
 mod store;
 mod visit;
 
+pub(crate) use plain::Short;
 pub(crate) use store::Incoming;
 pub(crate) use visit::Visit;
 
@@ -54,11 +56,19 @@ pub(crate) struct Hub<K, V> {
 }
 
 impl<K, V> Hub<K, V> {
+    /// Whether entries are keys and values, and nothing else: no deadlines by
+    /// default, and nobody who listens.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.listener.is_none() && self.lifetimes.expiry.is_none() && self.lifetimes.is_endless()
+    }
+
     /// One shard's fair share of the capacity, rounded down.
+    #[inline]
     fn share(&self) -> Cost {
         let max = self.budget.max();
-        let shards = self.shards as u64;
-        Cost { entries: max.entries / shards, weight: max.weight / shards }
+        // A power of two.
+        let bits = self.shards.trailing_zeros();
+        Cost { entries: max.entries >> bits, weight: max.weight >> bits }
     }
 
     fn new_policy(&self) -> Box<dyn Policy> {

@@ -9,8 +9,8 @@
 //!                                           ▼ share: then another one lends
 //! ```
 
-use super::Visit;
 use super::visit::RECLAIM_STEPS;
+use super::{Core, Hub, Shard, Visit};
 use crate::budget::{Cost, Credit, Shortage};
 use crate::expiry::Span;
 use crate::hash::KeyHash;
@@ -18,7 +18,7 @@ use crate::listener::Cause;
 use crate::policy::Need;
 use crate::slab::Entry;
 use crate::slot::Slot;
-use crate::vault::Left;
+use crate::vault::{Left, Locked};
 
 /// What is known of an entry before it is stored.
 #[derive(Clone, Copy)]
@@ -34,6 +34,26 @@ enum Predecessor {
     InPlace,
     /// It left while room was made.
     Gone(Cause),
+}
+
+impl<K, V> Shard<K, V> {
+    /// Whether this shard would still be within its share with `cost` more:
+    /// then another one has more than its share, and ought to give.
+    #[inline]
+    pub(super) fn is_poor(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &Locked<'_, K, V, Core<K>>,
+        need: Need,
+        cost: Cost,
+    ) -> bool {
+        let share = hub.share();
+        hub.shards > 1
+            && match need {
+                Need::Entry => locked.len() as u64 + cost.entries <= share.entries,
+                Need::Weight => locked.core().weight.saturating_add(cost.weight) <= share.weight,
+            }
+    }
 }
 
 impl<'a, K, V> Visit<'a, K, V> {
@@ -167,7 +187,9 @@ impl<'a, K, V> Visit<'a, K, V> {
         while let Err(need) = credit.raise_to(cost) {
             let (leaver, cause) = match self.reclaim_one() {
                 Some(slot) => (Some(slot), Cause::Expired),
-                None if self.is_poor(need, cost) => (None, Cause::Size),
+                None if self.shard.is_poor(self.hub, self.locked(), need, cost) => {
+                    (None, Cause::Size)
+                }
                 None => (self.evict(need, credit), Cause::Size),
             };
             match leaver {
@@ -177,17 +199,6 @@ impl<'a, K, V> Visit<'a, K, V> {
             }
         }
         Ok(Predecessor::InPlace)
-    }
-
-    /// Whether this shard would still be within its share with `cost` more:
-    /// then another one has more than its share, and ought to give.
-    fn is_poor(&self, need: Need, cost: Cost) -> bool {
-        let share = self.hub.share();
-        self.hub.shards > 1
-            && match need {
-                Need::Entry => self.locked().len() as u64 + cost.entries <= share.entries,
-                Need::Weight => self.core().weight.saturating_add(cost.weight) <= share.weight,
-            }
     }
 
     /// Takes out an entry that has expired, if one is soon found.
