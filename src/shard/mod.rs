@@ -206,6 +206,7 @@ impl<K, V> Shard<K, V> {
         self.if_visible(hub, held)
     }
 
+    #[inline]
     fn if_visible<'a>(
         &'a self,
         hub: &Hub<K, V>,
