@@ -176,21 +176,59 @@ fn tag_of(hash: u32) -> u8 {
     (hash as u8).max(1)
 }
 
-pub(crate) struct Table {
-    lines: Box<[Line]>,
+/// Lines that stand together in memory, so that the address of a table has bits
+/// to spare.
+#[derive(Default)]
+#[repr(align(256))]
+pub(crate) struct Block {
+    _lines: [Line; BLOCK],
 }
 
-impl Table {
-    fn new(lines: usize) -> Self {
-        Table { lines: (0..lines).map(|_| Line::default()).collect() }
+const BLOCK: usize = 4;
+
+/// The memory of a table.
+pub(crate) type Blocks = Box<[Block]>;
+
+/// How many lines a table has, in 8 bits: 4 to 7 of them times a power of two,
+/// in steps of an eighth. They are the low bits of the table's address, which
+/// so says all that there is to know, in one load.
+#[derive(Clone, Copy)]
+struct Size(usize);
+
+impl Size {
+    const BITS: usize = 0xFF;
+
+    /// The smallest that is at least so many lines.
+    fn of(lines: usize) -> Self {
+        let sizes = (0..=Self::BITS).map(Size);
+        let is_enough = |size: &Size| size.0 >> 3 < 48 && size.lines() >= lines;
+        sizes.into_iter().find(is_enough).expect("an index has fewer than 2^50 lines")
     }
 
-    /// The high bits of the hash, scaled to the number of lines, which need
-    /// not be a power of two (Lemire, "Fast random integer generation in an
-    /// interval", 2019).
+    #[inline]
+    fn lines(self) -> usize {
+        ((8 | (self.0 & 7)) << (self.0 >> 3)) >> 1
+    }
+}
+
+/// The home line of `hash` among so many: the high bits of the hash, scaled to
+/// a number of lines that need not be a power of two (Lemire, "Fast random
+/// integer generation in an interval", 2019). Always less than `lines`.
+#[inline]
+fn home(hash: u32, lines: usize) -> usize {
+    ((u64::from(hash) * lines as u64) >> 32) as usize
+}
+
+/// A table, as whoever may walk through it sees it.
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    lines: &'a [Line],
+}
+
+impl<'a> Table<'a> {
     #[inline]
     fn home(&self, hash: u32) -> usize {
-        ((u64::from(hash) * self.lines.len() as u64) >> 32) as usize
+        home(hash, self.lines.len())
     }
 
     #[inline]
@@ -198,26 +236,9 @@ impl Table {
         if at + 1 == self.lines.len() { 0 } else { at + 1 }
     }
 
-    #[inline(always)]
-    fn find<R>(&self, hash: u32, mut visit: impl FnMut(Slot) -> Option<R>) -> Option<R> {
-        let (tag, home) = (tag_of(hash), self.home(hash));
-        debug_assert!(home < self.lines.len());
-        // SAFETY: `home` is a 32-bit number times the number of lines, over
-        // 2^32: less than that number.
-        match unsafe { self.lines.get_unchecked(home) }.visit(tag, &mut visit) {
-            Sight::Found(found) => Some(found),
-            Sight::Nothing => None,
-            Sight::Beyond => self.find_beyond(home, tag, visit),
-        }
-    }
-
     #[cold]
-    fn find_beyond<R>(
-        &self,
-        home: usize,
-        tag: u8,
-        mut visit: impl FnMut(Slot) -> Option<R>,
-    ) -> Option<R> {
+    fn find_beyond<R>(&self, hash: u32, mut visit: impl FnMut(Slot) -> Option<R>) -> Option<R> {
+        let (tag, home) = (tag_of(hash), self.home(hash));
         let mut at = self.next(home);
         while at != home {
             match self.lines[at].visit(tag, &mut visit) {
@@ -271,7 +292,7 @@ impl Table {
         }
     }
 
-    fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+    fn slots(self) -> impl Iterator<Item = Slot> + use<'a> {
         self.lines.iter().flat_map(|line| (0..LANES).filter_map(|lane| line.slot(lane)))
     }
 }
@@ -303,31 +324,89 @@ impl Cursor {
     }
 }
 
+/// Where a look-up begins: found out before the reader publishes its claim, so
+/// that it need not wait for it afterwards.
+#[derive(Clone, Copy)]
+pub(crate) struct Aim {
+    table: *mut Block,
+    /// Not to be followed before it is known that the table still stands.
+    line: *const Line,
+}
+
 pub(crate) struct Index {
-    /// From a leaked box. Never null.
-    table: AtomicPtr<Table>,
+    /// The first block of the table, from a leaked box, with the table's size
+    /// in the low bits.
+    table: AtomicPtr<Block>,
+}
+
+fn leak(size: Size) -> *mut Block {
+    let blocks = size.lines().div_ceil(BLOCK);
+    let blocks: Blocks = (0..blocks).map(|_| Block::default()).collect();
+    Box::into_raw(blocks).cast::<Block>().map_addr(|address| address | size.0)
+}
+
+fn size_of(table: *mut Block) -> Size {
+    Size(table.addr() & Size::BITS)
+}
+
+#[inline]
+fn first_block(table: *mut Block) -> *mut Block {
+    table.map_addr(|address| address & !Size::BITS)
+}
+
+/// # Safety
+/// `table` was made by `leak`, and nobody else owns it.
+unsafe fn own(table: *mut Block) -> Blocks {
+    let blocks = size_of(table).lines().div_ceil(BLOCK);
+    // SAFETY: so the caller promises.
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(first_block(table), blocks)) }
 }
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Index { table: AtomicPtr::new(Box::into_raw(Box::new(Table::new(1)))) }
+        Index { table: AtomicPtr::new(leak(Size::of(1))) }
     }
 
-    #[inline]
-    fn table(&self) -> &Table {
-        // SAFETY: the pointer is to a table from a leaked box, and whoever
-        // takes that out of here, in `replace`, keeps it for as long as this
-        // reference may live: that is what `replace` asks of its caller.
-        // SeqCst: a reader that has published its claim must not find a table
-        // that was taken out before.
-        unsafe { &*self.table.load(Ordering::SeqCst) }
+    fn table(&self) -> Table<'_> {
+        let table = self.table.load(Ordering::SeqCst);
+        let (first, lines) = (first_block(table).cast::<Line>(), size_of(table).lines());
+        // SAFETY: it is a table from a leaked box, which has so many lines;
+        // and whoever takes that out of here, in `rebuild`, keeps it for as
+        // long as this reference may live: that is what `rebuild` asks of its
+        // caller. SeqCst: a reader that has published its claim must not find
+        // a table that was taken out before.
+        Table { lines: unsafe { std::slice::from_raw_parts(first, lines) } }
+    }
+
+    /// Where to look for `hash`, as things stand.
+    #[inline(always)]
+    pub(crate) fn aim(&self, hash: u32) -> Aim {
+        let table = self.table.load(Ordering::SeqCst);
+        let home = home(hash, size_of(table).lines());
+        Aim { table, line: first_block(table).cast::<Line>().wrapping_add(home) }
     }
 
     /// Hands each slot that may be of `hash` to `visit`, until that returns
     /// something. `visit` may panic.
     #[inline(always)]
-    pub(crate) fn find<R>(&self, hash: u32, visit: impl FnMut(Slot) -> Option<R>) -> Option<R> {
-        self.table().find(hash, visit)
+    pub(crate) fn find<R>(
+        &self,
+        aim: Aim,
+        hash: u32,
+        mut visit: impl FnMut(Slot) -> Option<R>,
+    ) -> Option<R> {
+        let mut line = aim.line;
+        if self.table.load(Ordering::SeqCst) != aim.table {
+            // It was replaced before the claim was made.
+            line = self.aim(hash).line;
+        }
+        // SAFETY: the line is one of a table that stands, now that the claim is
+        // made; see `table`.
+        match unsafe { &*line }.visit(tag_of(hash), &mut visit) {
+            Sight::Found(found) => Some(found),
+            Sight::Nothing => None,
+            Sight::Beyond => self.table().find_beyond(hash, visit),
+        }
     }
 
     /// How many entries this has room for.
@@ -361,26 +440,16 @@ impl Index {
     /// # Safety
     /// Readers may still be in the old table: it must not be dropped before
     /// all of them have left.
-    pub(crate) unsafe fn rebuild(
-        &self,
-        entries: usize,
-        hash_of: impl Fn(Slot) -> u32,
-    ) -> Box<Table> {
+    pub(crate) unsafe fn rebuild(&self, entries: usize, hash_of: impl Fn(Slot) -> u32) -> Blocks {
         let lines = (entries * LOAD_DENOMINATOR).div_ceil(LANES * LOAD_NUMERATOR);
-        let table = Table::new(lines.max(1));
+        let next = Index { table: AtomicPtr::new(leak(Size::of(lines.max(1)))) };
         for slot in self.table().slots() {
-            table.place(hash_of(slot), slot);
+            next.insert(hash_of(slot), slot);
         }
-        // SAFETY: so our caller promises.
-        unsafe { self.replace(table) }
-    }
-
-    /// # Safety
-    /// As for `rebuild`.
-    unsafe fn replace(&self, table: Table) -> Box<Table> {
-        let old = self.table.swap(Box::into_raw(Box::new(table)), Ordering::SeqCst);
+        let old = self.table.swap(next.table.load(Ordering::Relaxed), Ordering::SeqCst);
+        std::mem::forget(next);
         // SAFETY: from a leaked box, and nobody else takes it out again.
-        unsafe { Box::from_raw(old) }
+        unsafe { own(old) }
     }
 
     /// Every slot, in no order.
@@ -440,10 +509,9 @@ impl Index {
 
 impl Drop for Index {
     fn drop(&mut self) {
-        let table = std::mem::replace(self.table.get_mut(), ptr::null_mut());
         // SAFETY: from a leaked box; this reference is exclusive, so there are
         // no readers.
-        drop(unsafe { Box::from_raw(table) });
+        drop(unsafe { own(*self.table.get_mut()) });
     }
 }
 
@@ -452,6 +520,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashMap;
+
+    #[test]
+    fn sizes_are_near_and_never_too_small() {
+        assert_eq!(Size::of(1).lines(), 4);
+        for lines in (4..5000).chain([1 << 20, (1 << 30) + 1]) {
+            let given = Size::of(lines).lines();
+            assert!(given >= lines && given <= lines + lines / 8, "{given} for {lines}");
+        }
+    }
 
     #[test]
     fn a_line_is_a_cache_line() {
@@ -513,8 +590,8 @@ mod tests {
                     (2, Some(hash)) => {
                         let other = Slot::from_index(raw as usize + 1000);
                         index.swing(hash, slot, other);
-                        prop_assert_eq!(index.find(hash, |s| (s == other).then_some(s)), Some(other));
-                        prop_assert_eq!(index.find(hash, |s| (s == slot).then_some(s)), None);
+                        prop_assert_eq!(index.find(index.aim(hash), hash, |s| (s == other).then_some(s)), Some(other));
+                        prop_assert_eq!(index.find(index.aim(hash), hash, |s| (s == slot).then_some(s)), None);
                         index.swing(hash, other, slot);
                     }
                     _ => {}
@@ -523,7 +600,8 @@ mod tests {
                 prop_assert_eq!(index.slots().count(), model.len());
             }
             for (slot, hash) in &model {
-                prop_assert_eq!(index.find(*hash, |s| (s == *slot).then_some(s)), Some(*slot));
+                let found = index.find(index.aim(*hash), *hash, |s| (s == *slot).then_some(s));
+                prop_assert_eq!(found, Some(*slot));
             }
         }
     }

@@ -17,7 +17,7 @@
 
 use crate::hazard::{Pin, Retired, Salt, Word, is_watched};
 pub(crate) use crate::index::Cursor;
-use crate::index::{Index, Table};
+use crate::index::{Blocks, Index};
 use crate::slab::{Cell, EmptyCells, Entry, Slab};
 use crate::slot::{Residents, Slot};
 use crate::steady::Steady;
@@ -57,7 +57,7 @@ struct Under<K, V, C> {
 
 /// Memory that is only kept for the sake of readers.
 enum Leftover<K, V> {
-    Table { _memory: Box<Table> },
+    Table { _memory: Blocks },
     Cells { _memory: EmptyCells<K, V> },
 }
 
@@ -100,8 +100,9 @@ impl<K, V, C> Vault<K, V, C> {
     where
         Q: Equivalent<K> + ?Sized,
     {
+        let aim = self.index.aim(hash);
         let pin = Pin::new(Word::new(self.salt, hash));
-        let (slot, cell) = self.index.find(hash, |slot| {
+        let (slot, cell) = self.index.find(aim, hash, |slot| {
             let cell = self.slab.cell_as_seen(slot)?;
             // The hash first: it says whether this claim covers the entry.
             // SAFETY: the slot was still linked after the claim was made, and
@@ -270,7 +271,8 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.vault.index.find(hash, |slot| {
+        let index = &self.vault.index;
+        index.find(index.aim(hash), hash, |slot| {
             let cell = self.vault.slab.cell(slot);
             // SAFETY: it is linked, so occupied, and only who has the lock
             // empties cells.
