@@ -66,6 +66,8 @@ pub(crate) struct Record {
     word: AtomicU64,
     slot: AtomicU32,
     is_taken: AtomicBool,
+    /// Some thread keeps it between its readings.
+    is_leased: AtomicBool,
     next: AtomicPtr<Record>,
 }
 
@@ -120,6 +122,7 @@ impl Registry {
             word: AtomicU64::new(IDLE),
             slot: AtomicU32::new(ANY),
             is_taken: AtomicBool::new(true),
+            is_leased: AtomicBool::new(false),
             next: AtomicPtr::new(ptr::null_mut()),
         }));
         let mut first = self.first.load(Ordering::Relaxed);
@@ -187,6 +190,7 @@ impl Drop for Lease {
         if let Some(record) = MINE.take() {
             // What is left of the thread, destructors of other thread-locals,
             // may go on reading: each time with a record taken for that.
+            record.is_leased.store(false, Ordering::Relaxed);
             record.is_taken.store(false, Ordering::Release);
         }
     }
@@ -225,7 +229,7 @@ impl Drop for Pin {
         // In this order: nobody may take the next claim for a narrowed one.
         record.word.store(IDLE, Ordering::Release);
         record.slot.store(ANY, Ordering::Release);
-        if MINE.get().is_none_or(|mine| !ptr::eq(mine, record)) {
+        if !record.is_leased.load(Ordering::Relaxed) {
             record.is_taken.store(false, Ordering::Release);
         }
     }
@@ -238,6 +242,7 @@ fn another() -> &'static Record {
     let record = REGISTRY.take();
     let is_alive = LEASE.try_with(|_| ()).is_ok();
     if is_alive && MINE.get().is_none() {
+        record.is_leased.store(true, Ordering::Relaxed);
         MINE.set(Some(record));
     }
     record

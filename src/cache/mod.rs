@@ -67,8 +67,9 @@ pub(crate) struct Shared<K, V> {
     stop: Arc<Stop>,
     tags: TagTable,
     weigher: Option<Weigher<K, V>>,
-    /// Whether an insert may take the short way.
+    /// Whether an insert may take the short way, and a look-up.
     is_plain: bool,
+    looks_plainly: bool,
     lookups: Option<Lookups>,
 }
 
@@ -157,7 +158,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, Intent::Use, clone_value)
+        let hash = self.hash(key);
+        let (shard, shared) = (self.shard(hash), &*self.shared);
+        if shared.looks_plainly {
+            let found = shard.look_plainly(&shared.hub, hash, key, clone_value);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        self.look(hash, key, Intent::Use, clone_value)
     }
 
     /// Calls `use_it` with the value of `key`, without a clone and without a
@@ -197,7 +206,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, Intent::Peek, clone_value)
+        self.look(self.hash(key), key, Intent::Peek, clone_value)
     }
 
     /// Whether `key` has a value now, without any effect, like
@@ -212,7 +221,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.look(key, Intent::Peek, |_| ()).is_some()
+        self.look(self.hash(key), key, Intent::Peek, |_| ()).is_some()
     }
 
     /// How long `key` has until it expires: [`Duration::MAX`] if it has no
@@ -241,9 +250,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.shard(hash).expires_in(&self.shared.hub, hash, key)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn look<Q, R>(
         &self,
+        hash: KeyHash,
         key: &Q,
         intent: Intent,
         use_it: impl FnOnce(&Held<'_, K, V>) -> R,
@@ -251,7 +261,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
         let found = if intent == Intent::Use && hub.lifetimes.expiry.is_some() {
             let held = shard.hold(hub, hash, key);
@@ -283,7 +292,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     #[inline]
     fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
-        &self.shared.shards[hash.shard(self.shared.shards.len())]
+        let shards = &*self.shared.shards;
+        &shards[hash.shard(shards.len())]
     }
 }
 
@@ -316,6 +326,7 @@ impl<K, V, S> Cache<K, V, S> {
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
         let shared = Shared {
             is_plain: hub.is_plain() && builder.weigher.is_none(),
+            looks_plainly: hub.looks_plainly() && !builder.record_stats,
             hub,
             shards,
             stop: Arc::default(),

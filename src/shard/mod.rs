@@ -62,6 +62,11 @@ impl<K, V> Hub<K, V> {
         self.listener.is_none() && self.lifetimes.expiry.is_none() && self.lifetimes.is_endless()
     }
 
+    /// Whether a hit only has to be counted with its entry, if at all.
+    pub(crate) fn looks_plainly(&self) -> bool {
+        self.lifetimes.expiry.is_none() && self.notes != Notes::Order
+    }
+
     /// One shard's fair share of the capacity, rounded down.
     #[inline]
     fn share(&self) -> Cost {
@@ -190,7 +195,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// The visible entry of `key`, and what time it is. Takes no lock.
-    #[inline(always)]
+    #[inline]
     fn find<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<(Held<'_, K, V>, u64)>
     where
         Q: Equivalent<K> + ?Sized,
@@ -228,9 +233,33 @@ impl<K, V> Shard<K, V> {
         drop(self.visit(hub));
     }
 
+    /// The short way of a look-up that is a use, for a cache in which that means
+    /// to count it with the entry and nothing more. `None` if it has to go the
+    /// long way.
+    #[inline(always)]
+    pub(crate) fn look_plainly<Q, R>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
+    ) -> Option<Option<R>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if self.is_stale(hub) {
+            return None;
+        }
+        let Some(held) = self.vault.find(hash.fragment(), key) else { return Some(None) };
+        if !(self.deadlines.is_unused() && self.vault.is_without_tags()) {
+            return None;
+        }
+        held.bump();
+        Some(Some(use_it(&held)))
+    }
+
     /// Looks `key` up and hands the entry to `use_it`, which may clone, and
     /// nothing else: other values of the key are held back meanwhile.
-    #[inline(always)]
     pub(crate) fn look<Q, R>(
         &self,
         hub: &Hub<K, V>,
