@@ -156,6 +156,9 @@ mod claim;
 mod expiry;
 mod flight;
 mod hash;
+#[expect(unsafe_code, reason = "records that outlive their threads; what they buy: benches/get.rs")]
+mod hazard;
+#[expect(unsafe_code, reason = "a table that is replaced under its readers")]
 mod index;
 mod inside;
 mod listener;
@@ -163,6 +166,7 @@ mod loading;
 mod maintenance;
 mod policy;
 mod shard;
+#[expect(unsafe_code, reason = "cells that are read without a lock")]
 mod slab;
 mod slot;
 mod spawn;
@@ -170,6 +174,8 @@ mod stats;
 mod steady;
 mod sync;
 mod tags;
+#[expect(unsafe_code, reason = "the proofs that index, slab and hazard ask for")]
+mod vault;
 
 pub use builder::{BuildError, Builder};
 pub use cache::entry::{Compute, ComputeError, Entry, Outcome};
