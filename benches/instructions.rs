@@ -33,8 +33,12 @@ type Failure = Box<dyn Error>;
 enum Operation {
     /// A get of keys that are all there, drawn evenly.
     GetHit,
+    /// The same through `get_with`, whose loader is never called.
+    GetWithHit,
     /// An insert of keys that are new, into a full cache.
     InsertEvict,
+    /// A load of keys that are new, into a full cache.
+    LoadEvict,
 }
 
 #[derive(Clone, Copy)]
@@ -45,7 +49,8 @@ struct Scenario {
 
 impl Scenario {
     fn all() -> impl Iterator<Item = Scenario> {
-        [Operation::GetHit, Operation::InsertEvict].into_iter().flat_map(|operation| {
+        use Operation::{GetHit, GetWithHit, InsertEvict, LoadEvict};
+        [GetHit, GetWithHit, InsertEvict, LoadEvict].into_iter().flat_map(|operation| {
             Eviction::ALL.iter().map(move |eviction| Scenario { operation, eviction: *eviction })
         })
     }
@@ -53,6 +58,8 @@ impl Scenario {
     fn name(self) -> String {
         match self.operation {
             Operation::GetHit => format!("get-hit/{}", self.eviction),
+            Operation::GetWithHit => format!("get-with-hit/{}", self.eviction),
+            Operation::LoadEvict => format!("load-evict/{}", self.eviction),
             Operation::InsertEvict => format!("insert-evict/{}", self.eviction),
         }
     }
@@ -64,6 +71,17 @@ impl Scenario {
                 let keys = Keys::draw(Popularity::Uniform, CAPACITY);
                 for at in 0..operations as usize {
                     black_box(cache.get(&keys.at(at)));
+                }
+            }
+            Operation::GetWithHit => {
+                let keys = Keys::draw(Popularity::Uniform, CAPACITY);
+                for at in 0..operations as usize {
+                    black_box(cache.get_with(&keys.at(at), || 0));
+                }
+            }
+            Operation::LoadEvict => {
+                for key in (CAPACITY as u64..).take(operations as usize) {
+                    black_box(cache.get_with(&key, || key));
                 }
             }
             Operation::InsertEvict => {

@@ -101,7 +101,9 @@ impl Board {
             drop(state);
             // A waker that panics must not take the others' with it.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                waker.map(Waker::wake);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
             }));
             state = self.state.lock();
         }

@@ -1,4 +1,5 @@
-//! From a hash to a slot: a table of 64-byte lines.
+//! From a hash to a slot: a table of 64-byte lines that readers walk without a
+//! lock.
 //!
 //! ```text
 //!   line    tags: 12 × 8 bits │ spilled: 32 bits │ slots: 12 × 32 bits
@@ -7,7 +8,7 @@
 //! A hash has a home line; what does not fit goes to the next line that has
 //! room, and every full line it passes counts it in `spilled`. So a look-up
 //! reads one cache line, and a second one only if something of that line was
-//! spilled; a removal leaves no tombstone; nothing ever moves but on growth.
+//! spilled; a removal leaves no tombstone; nothing ever moves within a table.
 //!
 //! ```text
 //!   find(h)   home ── tag match? ──► ask the caller whether it is the key
@@ -15,204 +16,504 @@
 //!               ▼
 //!             next line …
 //! ```
+//!
+//! One writer at a time changes a table; readers look on. **A reader misses a
+//! key only if there was a moment, while it looked, at which the key was not
+//! there.** The argument: while an entry is linked, its tag, its slot and the
+//! `spilled` of the lines before it stand; a writer sets them before the entry
+//! counts as linked and clears them after. Another value of the same key takes
+//! over its lane with one store. To find none of this, the reader must have
+//! come to the lane before the entry or after it, and if the entry was on both
+//! sides of that moment in two lanes, it was in neither in between.
+//!
+//! A table that is outgrown stands still; the new one has all its entries
+//! before readers can find it. So a reader in the old one sees the moment in
+//! which it was replaced.
 
 use crate::slot::Slot;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 const LANES: usize = 12;
 
-/// Lines are doubled when more than 5/8 of the lanes are taken. The fuller the
-/// lines, the more entries spill, and each that did costs look-ups of its home
-/// a second cache line.
+/// A table is replaced by a larger one when more than 5/8 of its lanes are
+/// taken. The fuller the lines, the more entries spill, and each that did
+/// costs look-ups of its home a second cache line.
 const LOAD_NUMERATOR: usize = 5;
 const LOAD_DENOMINATOR: usize = 8;
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Line {
-    /// 0 means empty.
-    tags: [u8; LANES],
-    /// How many entries passed this line because it was full.
-    spilled: u32,
-    slots: [u32; LANES],
+    /// Tags of the first 8 lanes, a byte each. 0 in an empty lane, and in some
+    /// others.
+    low: AtomicU64,
+    /// Tags of the other 4, and above them how many entries passed this line
+    /// because it was full.
+    high: AtomicU64,
+    slots: [AtomicU32; LANES],
 }
 
-const EMPTY: Line = Line { tags: [0; LANES], spilled: 0, slots: [Slot::NONE; LANES] };
+impl Default for Line {
+    fn default() -> Self {
+        Line {
+            low: AtomicU64::new(0),
+            high: AtomicU64::new(0),
+            slots: [const { AtomicU32::new(Slot::NONE) }; LANES],
+        }
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const TAG_BITS: usize = 8;
+const LANES_LOW: usize = 8;
+const SPILLED_ONE: u64 = 1 << 32;
+
+/// The highest bit of every byte of `bytes` that is zero. Above the first of
+/// them there may be a false one: a byte that is zero borrows from the next
+/// ("Bit Twiddling Hacks", Mycroft's test).
+#[inline]
+fn zeros(bytes: u64) -> u64 {
+    bytes.wrapping_sub(ONES) & !bytes & (ONES << 7)
+}
 
 impl Line {
-    /// A bit for every lane whose tag is `tag`.
-    ///
-    /// Bytes are compared eight at a time in an ordinary register. The sum
-    /// cannot carry from one byte into the next, so there is no false match:
-    /// a zero byte is the only one that ends with its high bit clear.
-    fn matches(&self, tag: u8) -> u32 {
-        const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
-        let pattern = u64::from(tag) * 0x0101_0101_0101_0101;
-        let mut first = [0; 8];
-        let mut last = [0; 8];
-        first.copy_from_slice(&self.tags[..8]);
-        last[..4].copy_from_slice(&self.tags[8..]);
-        let gather = |bytes: [u8; 8]| {
-            let differs = u64::from_le_bytes(bytes) ^ pattern;
-            let zero = !(((differs & LOW) + LOW) | differs | LOW);
-            // One bit per byte, at 7, 15, …, brought together in the top byte.
-            ((zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
-        };
-        gather(first) | (gather(last) & 0xF) << 8
+    /// Hands each slot with this tag to `visit`, until that returns something.
+    #[inline(always)]
+    fn visit<R>(&self, tag: u8, visit: &mut impl FnMut(Slot) -> Option<R>) -> Sight<R> {
+        let pattern = u64::from(tag) * ONES;
+        let mut matches = zeros(self.low.load(Ordering::Acquire) ^ pattern);
+        while matches != 0 {
+            let lane = matches.trailing_zeros() as usize / TAG_BITS;
+            if let Some(found) = self.slot(lane).and_then(&mut *visit) {
+                return Sight::Found(found);
+            }
+            matches &= matches - 1;
+        }
+        let high = self.high.load(Ordering::Acquire);
+        // What has spilled is no tag: there, no byte may count as zero.
+        let mut matches = zeros((high ^ pattern) | !(SPILLED_ONE - 1));
+        while matches != 0 {
+            let lane = LANES_LOW + matches.trailing_zeros() as usize / TAG_BITS;
+            if let Some(found) = self.slot(lane).and_then(&mut *visit) {
+                return Sight::Found(found);
+            }
+            matches &= matches - 1;
+        }
+        if high < SPILLED_ONE { Sight::Nothing } else { Sight::Beyond }
     }
 
-    fn lane_of(&self, slot: Slot) -> Option<usize> {
-        (0..LANES).find(|lane| self.tags[*lane] != 0 && self.slots[*lane] == slot.raw())
+    /// The lane of `slot`, if it is in this line with this tag.
+    #[inline]
+    fn lane_of(&self, tag: u8, slot: Slot) -> Option<usize> {
+        let is_it = |lane: usize| self.slots[lane].load(Ordering::Relaxed) == slot.raw();
+        let pattern = u64::from(tag) * ONES;
+        let mut matches = zeros(self.low.load(Ordering::Relaxed) ^ pattern);
+        while matches != 0 {
+            let lane = matches.trailing_zeros() as usize / TAG_BITS;
+            if is_it(lane) {
+                return Some(lane);
+            }
+            matches &= matches - 1;
+        }
+        (LANES_LOW..LANES).find(|lane| is_it(*lane))
+    }
+
+    #[inline]
+    fn free_lane(&self) -> Option<usize> {
+        let is_free = |lane: &usize| self.slots[*lane].load(Ordering::Relaxed) == Slot::NONE;
+        let low = zeros(self.low.load(Ordering::Relaxed));
+        let first = low.trailing_zeros() as usize / TAG_BITS;
+        if low != 0 && is_free(&first) {
+            return Some(first);
+        }
+        (0..LANES).find(is_free)
+    }
+
+    /// Only the one writer sets tags, so a load and a store will do.
+    #[inline]
+    fn set_tag(&self, lane: usize, tag: u8) {
+        let tags = if lane < LANES_LOW { &self.low } else { &self.high };
+        let shift = lane % LANES_LOW * TAG_BITS;
+        let others = tags.load(Ordering::Relaxed) & !(0xFF << shift);
+        tags.store(others | u64::from(tag) << shift, Ordering::Release);
+    }
+
+    fn tag(&self, lane: usize) -> u8 {
+        let tags = if lane < LANES_LOW { &self.low } else { &self.high };
+        (tags.load(Ordering::Relaxed) >> (lane % LANES_LOW * TAG_BITS)) as u8
+    }
+
+    #[inline]
+    fn slot(&self, lane: usize) -> Option<Slot> {
+        // SeqCst: see `hazard`. A reader that has published its claim must not
+        // find what was unlinked before.
+        Slot::from_raw(self.slots[lane].load(Ordering::SeqCst))
+    }
+
+    fn spilled(&self) -> u64 {
+        self.high.load(Ordering::Relaxed) / SPILLED_ONE
+    }
+
+    fn spill(&self) {
+        self.high.store(self.high.load(Ordering::Relaxed) + SPILLED_ONE, Ordering::Release);
+    }
+
+    fn unspill(&self) {
+        self.high.store(self.high.load(Ordering::Relaxed) - SPILLED_ONE, Ordering::Release);
     }
 }
 
-/// The tag comes from the high bits of the 32, the home line from the low
+/// What a look at one line has shown.
+enum Sight<R> {
+    Found(R),
+    Nothing,
+    /// It may be in a line further on.
+    Beyond,
+}
+
+/// The tag comes from the low bits of the 32, the home line from the high
 /// ones: entries that share a line would otherwise share their tags as well.
+#[inline]
 fn tag_of(hash: u32) -> u8 {
-    ((hash >> 24) as u8).max(1)
+    hash as u8
 }
 
-pub(crate) struct Index {
-    lines: Vec<Line>,
-    len: usize,
+/// Lines that stand together in memory, so that the address of a table has bits
+/// to spare.
+#[derive(Default)]
+#[repr(align(256))]
+pub(crate) struct Block {
+    _lines: [Line; BLOCK],
 }
 
-impl Index {
-    pub(crate) fn new() -> Self {
-        Index { lines: vec![EMPTY], len: 0 }
+const BLOCK: usize = 4;
+
+/// The memory of a table.
+pub(crate) type Blocks = Box<[Block]>;
+
+/// How many lines a table has, in 8 bits: 4 to 7 of them times a power of two,
+/// in steps of an eighth. They are the low bits of the table's address, which
+/// so says all that there is to know, in one load.
+#[derive(Clone, Copy)]
+struct Size(usize);
+
+impl Size {
+    const BITS: usize = 0xFF;
+
+    /// The smallest that is at least so many lines.
+    fn of(lines: usize) -> Self {
+        let sizes = (0..=Self::BITS).map(Size);
+        let is_enough = |size: &Size| size.0 >> 3 < 48 && size.lines() >= lines;
+        sizes.into_iter().find(is_enough).expect("an index has fewer than 2^50 lines")
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    #[inline]
+    fn lines(self) -> usize {
+        ((8 | (self.0 & 7)) << (self.0 >> 3)) >> 1
+    }
+}
+
+/// The home line of `hash` among so many: the high bits of the hash, scaled to
+/// a number of lines that need not be a power of two (Lemire, "Fast random
+/// integer generation in an interval", 2019). Always less than `lines`.
+#[inline]
+fn home(hash: u32, lines: usize) -> usize {
+    ((u64::from(hash) * lines as u64) >> 32) as usize
+}
+
+/// A table, as whoever may walk through it sees it.
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    lines: &'a [Line],
+}
+
+impl<'a> Table<'a> {
+    #[inline]
+    fn home(&self, hash: u32) -> usize {
+        home(hash, self.lines.len())
     }
 
-    /// The slot of `hash` for which `is_it` holds. `is_it` may panic: the
-    /// index is not touched.
-    pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        let tag = tag_of(hash);
-        let mut at = self.home(hash);
-        for _ in 0..self.lines.len() {
-            let line = &self.lines[at];
-            let mut matches = line.matches(tag);
-            while matches != 0 {
-                let lane = matches.trailing_zeros() as usize;
-                let slot = Slot::from_raw(line.slots[lane]);
-                if slot.is_some_and(&mut is_it) {
-                    return slot;
-                }
-                matches &= matches - 1;
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        if at + 1 == self.lines.len() { 0 } else { at + 1 }
+    }
+
+    #[cold]
+    fn find_beyond<R>(&self, hash: u32, mut visit: impl FnMut(Slot) -> Option<R>) -> Option<R> {
+        let (tag, home) = (tag_of(hash), self.home(hash));
+        let mut at = self.next(home);
+        while at != home {
+            match self.lines[at].visit(tag, &mut visit) {
+                Sight::Found(found) => return Some(found),
+                Sight::Nothing => return None,
+                Sight::Beyond => at = self.next(at),
             }
-            if line.spilled == 0 {
-                return None;
-            }
-            at = self.next(at);
         }
         None
     }
 
-    /// Adds `slot` under `hash`. On growth, `hash_of` is asked for the hash of
-    /// every slot that is already here.
-    pub(crate) fn insert(&mut self, hash: u32, slot: Slot, hash_of: impl Fn(Slot) -> u32) {
-        if (self.len + 1) * LOAD_DENOMINATOR > self.lines.len() * LANES * LOAD_NUMERATOR {
-            self.grow(hash_of);
+    #[inline]
+    fn place(&self, hash: u32, slot: Slot) {
+        let mut at = self.home(hash);
+        loop {
+            let line = &self.lines[at];
+            if let Some(lane) = line.free_lane() {
+                line.slots[lane].store(slot.raw(), Ordering::Release);
+                line.set_tag(lane, tag_of(hash));
+                return;
+            }
+            line.spill();
+            at = self.next(at);
         }
-        self.place(hash, slot);
-        self.len += 1;
+    }
+
+    /// The line and lane of `slot`, which is here under `hash`.
+    #[inline]
+    fn lane_of(&self, hash: u32, slot: Slot) -> (usize, usize) {
+        let (tag, home) = (tag_of(hash), self.home(hash));
+        let mut at = home;
+        loop {
+            if let Some(lane) = self.lines[at].lane_of(tag, slot) {
+                return (at, lane);
+            }
+            at = self.next(at);
+            assert!(at != home, "{slot:?} is not in the index");
+        }
+    }
+
+    #[inline]
+    fn remove(&self, hash: u32, slot: Slot) {
+        let (at, lane) = self.lane_of(hash, slot);
+        let line = &self.lines[at];
+        line.slots[lane].swap(Slot::NONE, Ordering::SeqCst);
+        line.set_tag(lane, 0);
+        let mut passed = self.home(hash);
+        while passed != at {
+            self.lines[passed].unspill();
+            passed = self.next(passed);
+        }
+    }
+
+    fn slots(self) -> impl Iterator<Item = Slot> + use<'a> {
+        self.lines.iter().flat_map(|line| (0..LANES).filter_map(|lane| line.slot(lane)))
+    }
+}
+
+/// How far a walk over all entries has come. It goes from lane to lane, since
+/// an entry stays in its lane when it gets a new value, and a new slot.
+#[derive(Default)]
+pub(crate) struct Cursor {
+    /// Of the table that `at` is a place in; 0 before the walk begins.
+    lines: usize,
+    at: usize,
+    begins_anew: bool,
+}
+
+impl Cursor {
+    /// For a walk that may meet an entry twice, but must not miss one.
+    pub(crate) fn thorough() -> Self {
+        Cursor { begins_anew: true, ..Cursor::default() }
+    }
+
+    /// Goes on in a table of so many lines. Entries keep their order when a
+    /// table grows, but for those that had spilled.
+    fn move_to(&mut self, lines: usize) {
+        if self.lines != lines && self.lines > 0 {
+            let line = self.at / LANES * lines / self.lines;
+            self.at = if self.begins_anew { 0 } else { line * LANES };
+        }
+        self.lines = lines;
+    }
+}
+
+/// Where a look-up begins: found out before the reader publishes its claim, so
+/// that it need not wait for it afterwards.
+#[derive(Clone, Copy)]
+pub(crate) struct Aim {
+    table: *mut Block,
+    /// Not to be followed before it is known that the table still stands.
+    line: *const Line,
+}
+
+pub(crate) struct Index {
+    /// The first block of the table, from a leaked box, with the table's size
+    /// in the low bits.
+    table: AtomicPtr<Block>,
+}
+
+fn leak(size: Size) -> *mut Block {
+    let blocks = size.lines().div_ceil(BLOCK);
+    let blocks: Blocks = (0..blocks).map(|_| Block::default()).collect();
+    Box::into_raw(blocks).cast::<Block>().map_addr(|address| address | size.0)
+}
+
+fn size_of(table: *mut Block) -> Size {
+    Size(table.addr() & Size::BITS)
+}
+
+#[inline]
+fn first_block(table: *mut Block) -> *mut Block {
+    table.map_addr(|address| address & !Size::BITS)
+}
+
+/// # Safety
+/// `table` was made by `leak`, and nobody else owns it.
+unsafe fn own(table: *mut Block) -> Blocks {
+    let blocks = size_of(table).lines().div_ceil(BLOCK);
+    // SAFETY: so the caller promises.
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(first_block(table), blocks)) }
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        Index { table: AtomicPtr::new(leak(Size::of(1))) }
+    }
+
+    fn table(&self) -> Table<'_> {
+        let table = self.table.load(Ordering::SeqCst);
+        let (first, lines) = (first_block(table).cast::<Line>(), size_of(table).lines());
+        // SAFETY: it is a table from a leaked box, which has so many lines;
+        // and whoever takes that out of here, in `rebuild`, keeps it for as
+        // long as this reference may live: that is what `rebuild` asks of its
+        // caller. SeqCst: a reader that has published its claim must not find
+        // a table that was taken out before.
+        Table { lines: unsafe { std::slice::from_raw_parts(first, lines) } }
+    }
+
+    /// Where to look for `hash`, as things stand.
+    #[inline(always)]
+    pub(crate) fn aim(&self, hash: u32) -> Aim {
+        let table = self.table.load(Ordering::SeqCst);
+        let home = home(hash, size_of(table).lines());
+        Aim { table, line: first_block(table).cast::<Line>().wrapping_add(home) }
+    }
+
+    /// Hands each slot that may be of `hash` to `visit`, until that returns
+    /// something. `visit` may panic.
+    #[inline(always)]
+    pub(crate) fn find<R>(
+        &self,
+        aim: Aim,
+        hash: u32,
+        mut visit: impl FnMut(Slot) -> Option<R>,
+    ) -> Option<R> {
+        let mut line = aim.line;
+        if self.table.load(Ordering::SeqCst) != aim.table {
+            // It was replaced before the claim was made.
+            line = self.aim(hash).line;
+        }
+        // SAFETY: the line is one of a table that stands, now that the claim is
+        // made; see `table`.
+        match unsafe { &*line }.visit(tag_of(hash), &mut visit) {
+            Sight::Found(found) => Some(found),
+            Sight::Nothing => None,
+            Sight::Beyond => self.table().find_beyond(hash, visit),
+        }
+    }
+
+    /// How many entries this has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.table().lines.len() * LANES * LOAD_NUMERATOR / LOAD_DENOMINATOR
+    }
+
+    /// Adds `slot` under `hash`. One writer at a time, as for all that change
+    /// something.
+    #[inline]
+    pub(crate) fn insert(&self, hash: u32, slot: Slot) {
+        self.table().place(hash, slot);
     }
 
     /// Takes out `slot`, which is here under `hash`.
-    pub(crate) fn remove(&mut self, hash: u32, slot: Slot) {
-        let (mut at, mut passed) = (self.home(hash), 0);
-        let lane = loop {
-            if let Some(lane) = self.lines[at].lane_of(slot) {
-                break lane;
-            }
-            assert!(passed < self.lines.len(), "{slot:?} is not in the index");
-            passed += 1;
-            at = self.next(at);
-        };
-        self.lines[at].tags[lane] = 0;
-        self.lines[at].slots[lane] = Slot::NONE;
-        self.len -= 1;
-        let mut at = self.home(hash);
-        for _ in 0..passed {
-            self.lines[at].spilled -= 1;
-            at = self.next(at);
+    #[inline]
+    pub(crate) fn remove(&self, hash: u32, slot: Slot) {
+        self.table().remove(hash, slot);
+    }
+
+    /// Lets `new` take the place of `old`, which is here under the same hash:
+    /// readers find the one or the other.
+    pub(crate) fn swing(&self, hash: u32, old: Slot, new: Slot) {
+        let (at, lane) = self.table().lane_of(hash, old);
+        self.table().lines[at].slots[lane].swap(new.raw(), Ordering::SeqCst);
+    }
+
+    /// Moves everything to a table for `entries` entries, about. `hash_of` is
+    /// asked for the hash of every slot. Returns the old table.
+    ///
+    /// # Safety
+    /// Readers may still be in the old table: it must not be dropped before
+    /// all of them have left.
+    pub(crate) unsafe fn rebuild(&self, entries: usize, hash_of: impl Fn(Slot) -> u32) -> Blocks {
+        let lines = (entries * LOAD_DENOMINATOR).div_ceil(LANES * LOAD_NUMERATOR);
+        let next = Index { table: AtomicPtr::new(leak(Size::of(lines.max(1)))) };
+        for slot in self.table().slots() {
+            next.insert(hash_of(slot), slot);
         }
-    }
-
-    fn place(&mut self, hash: u32, slot: Slot) {
-        let mut at = self.home(hash);
-        loop {
-            let free = self.lines[at].matches(0);
-            let line = &mut self.lines[at];
-            if free != 0 {
-                let lane = free.trailing_zeros() as usize;
-                line.tags[lane] = tag_of(hash);
-                line.slots[lane] = slot.raw();
-                return;
-            }
-            line.spilled += 1;
-            at = self.next(at);
-        }
-    }
-
-    fn grow(&mut self, hash_of: impl Fn(Slot) -> u32) {
-        let doubled = vec![EMPTY; self.lines.len() * 2];
-        for line in std::mem::replace(&mut self.lines, doubled) {
-            for slot in line.slots.into_iter().filter_map(Slot::from_raw) {
-                self.place(hash_of(slot), slot);
-            }
-        }
-    }
-
-    fn home(&self, hash: u32) -> usize {
-        hash as usize & (self.lines.len() - 1)
-    }
-
-    fn next(&self, at: usize) -> usize {
-        (at + 1) & (self.lines.len() - 1)
+        let old = self.table.swap(next.table.load(Ordering::Relaxed), Ordering::SeqCst);
+        std::mem::forget(next);
+        // SAFETY: from a leaked box, and nobody else takes it out again.
+        unsafe { own(old) }
     }
 
     /// Every slot, in no order.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.lines.iter().flat_map(|line| line.slots.into_iter().filter_map(Slot::from_raw))
+        self.table().slots()
+    }
+
+    /// The next slot after `cursor`.
+    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Slot> {
+        let table = self.table();
+        cursor.move_to(table.lines.len());
+        while cursor.at < table.lines.len() * LANES {
+            let slot = table.lines[cursor.at / LANES].slot(cursor.at % LANES);
+            cursor.at += 1;
+            if slot.is_some() {
+                return slot;
+            }
+        }
+        None
     }
 
     /// Checks that every slot can be found and that every spill is accounted
     /// for.
     pub(crate) fn validate(&self, hash_of: impl Fn(Slot) -> u32) -> Result<(), String> {
-        let mut spilled = vec![0; self.lines.len()];
-        let mut len = 0;
-        for (at, line) in self.lines.iter().enumerate() {
+        let table = self.table();
+        let mut spilled = vec![0; table.lines.len()];
+        for (at, line) in table.lines.iter().enumerate() {
             for lane in 0..LANES {
-                let Some(slot) = Slot::from_raw(line.slots[lane]) else {
-                    if line.tags[lane] != 0 {
+                let Some(slot) = line.slot(lane) else {
+                    if line.tag(lane) != 0 {
                         return Err(format!("index: line {at}: a tag without a slot"));
                     }
                     continue;
                 };
                 let hash = hash_of(slot);
-                if line.tags[lane] != tag_of(hash) {
+                if line.tag(lane) != tag_of(hash) {
                     return Err(format!("index: {slot:?} has the tag of another hash"));
                 }
-                len += 1;
-                let mut passed = self.home(hash);
+                let mut passed = table.home(hash);
                 while passed != at {
                     spilled[passed] += 1;
-                    passed = self.next(passed);
+                    passed = table.next(passed);
                 }
             }
         }
-        if len != self.len {
-            return Err(format!("index: holds {len} slots but counts {}", self.len));
-        }
-        match (0..spilled.len()).find(|at| spilled[*at] != self.lines[*at].spilled) {
+        let counted = |at: usize| table.lines[at].spilled();
+        match (0..spilled.len()).find(|at| spilled[*at] != counted(*at)) {
             Some(at) => Err(format!(
                 "index: line {at} counts {} spilled, but {} passed it",
-                self.lines[at].spilled, spilled[at],
+                counted(at),
+                spilled[at],
             )),
             None => Ok(()),
         }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        // SAFETY: from a leaked box; this reference is exclusive, so there are
+        // no readers.
+        drop(unsafe { own(*self.table.get_mut()) });
     }
 }
 
@@ -223,50 +524,82 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
+    fn sizes_are_near_and_never_too_small() {
+        assert_eq!(Size::of(1).lines(), 4);
+        for lines in (4..5000).chain([1 << 20, (1 << 30) + 1]) {
+            let given = Size::of(lines).lines();
+            assert!(given >= lines && given <= lines + lines / 8, "{given} for {lines}");
+        }
+    }
+
+    #[test]
     fn a_line_is_a_cache_line() {
         assert_eq!(std::mem::size_of::<Line>(), 64);
     }
 
     #[test]
-    fn matches_are_exact_in_every_lane_for_every_tag() {
+    fn no_match_is_missed_and_the_first_free_lane_is_free() {
         for tag in 0..=255_u8 {
             for lane in 0..LANES {
-                let mut line = EMPTY;
-                line.tags = [tag ^ 0x80; LANES];
-                line.tags[lane] = tag;
-                assert_eq!(line.matches(tag), 1 << lane, "tag {tag} in lane {lane}");
+                let line = Line::default();
+                (0..LANES).for_each(|other| line.set_tag(other, tag ^ 0x80));
+                (0..LANES).for_each(|l| line.slots[l].store(l as u32, Ordering::Relaxed));
+                line.set_tag(lane, tag);
+                let mut seen = Vec::new();
+                let sight = line.visit(tag, &mut |slot| {
+                    seen.push(slot.index());
+                    None::<()>
+                });
+                assert!(matches!(sight, Sight::Nothing));
+                assert_eq!((seen[0], line.tag(lane)), (lane, tag));
+                assert_eq!(line.free_lane(), None);
+                line.slots[lane].store(Slot::NONE, Ordering::Relaxed);
+                assert_eq!(line.free_lane(), Some(lane));
+                line.spill();
+                assert!(matches!(line.visit(tag, &mut |_| None::<()>), Sight::Beyond));
             }
         }
-        let mut line = EMPTY;
-        line.tags = [1; LANES];
-        assert_eq!(line.matches(1), 0xFFF);
-        assert_eq!(line.matches(0), 0, "1 next to 0 is no match for 0");
     }
 
     proptest! {
         #[test]
         fn an_index_agrees_with_a_map(
             // Few distinct hashes make lines spill; wide ones make it grow.
-            ops in prop::collection::vec((any::<bool>(), 0u32..200, 0u32..4), 0..600)
+            ops in prop::collection::vec((0u8..3, 0u32..200, 0u32..4), 0..600)
         ) {
-            let mut index = Index::new();
+            let index = Index::new();
             let mut model: HashMap<Slot, u32> = HashMap::new();
-            for (insert, raw, hash_kind) in ops {
+            for (op, raw, hash_kind) in ops {
                 let slot = Slot::from_index(raw as usize);
                 let hash = [0, 7, raw % 3, raw.wrapping_mul(0x9E37_79B9)][hash_kind as usize];
-                if insert && !model.contains_key(&slot) {
-                    index.insert(hash, slot, |s| model[&s]);
-                    model.insert(slot, hash);
-                } else if let Some(hash) = model.get(&slot).copied() {
-                    index.remove(hash, slot);
-                    model.remove(&slot);
+                match (op, model.get(&slot).copied()) {
+                    (0, None) => {
+                        if model.len() == index.room() {
+                            // SAFETY: there are no other readers.
+                            drop(unsafe { index.rebuild(2 * index.room(), |s| model[&s]) });
+                        }
+                        index.insert(hash, slot);
+                        model.insert(slot, hash);
+                    }
+                    (1, Some(hash)) => {
+                        index.remove(hash, slot);
+                        model.remove(&slot);
+                    }
+                    (2, Some(hash)) => {
+                        let other = Slot::from_index(raw as usize + 1000);
+                        index.swing(hash, slot, other);
+                        prop_assert_eq!(index.find(index.aim(hash), hash, |s| (s == other).then_some(s)), Some(other));
+                        prop_assert_eq!(index.find(index.aim(hash), hash, |s| (s == slot).then_some(s)), None);
+                        index.swing(hash, other, slot);
+                    }
+                    _ => {}
                 }
                 index.validate(|s| model[&s]).map_err(TestCaseError::fail)?;
-                prop_assert_eq!(index.len(), model.len());
+                prop_assert_eq!(index.slots().count(), model.len());
             }
             for (slot, hash) in &model {
-                prop_assert_eq!(index.find(*hash, |s| s == *slot), Some(*slot));
-                prop_assert_eq!(index.find(hash ^ 0x4000_0000, |s| s == *slot && model[&s] == hash ^ 0x4000_0000), None);
+                let found = index.find(index.aim(*hash), *hash, |s| (s == *slot).then_some(s));
+                prop_assert_eq!(found, Some(*slot));
             }
         }
     }

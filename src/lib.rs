@@ -3,7 +3,7 @@
 //! was invalidated or has expired is never read again, and every value that
 //! leaves can be listened to, in order.
 //!
-//! # Three examples
+//! # Four examples
 //!
 //! Bounded by entries. A clone of the handle is the same cache:
 //!
@@ -59,6 +59,28 @@
 //! assert_eq!(stock.get("pear"), None);
 //! ```
 //!
+//! Loading what is missing, once for all who ask for it, also from async tasks;
+//! and a cache that knows its loader, and reloads what is in use before it
+//! expires:
+//!
+//! ```
+//! use larder::Cache;
+//! use std::time::Duration;
+//!
+//! let numbers: Cache<String, u32> = Cache::new(1000);
+//! assert_eq!(numbers.try_get_with("3", || "3".parse::<u32>())?, 3);
+//!
+//! let lengths = Cache::<String, usize>::builder()
+//!     .capacity(1000)
+//!     .time_to_live(Duration::from_secs(600))
+//!     .loader(|key: &String| Ok::<_, std::io::Error>(key.len()))
+//!     .refresh_after(Duration::from_secs(60))
+//!     .stale_if_error(Duration::from_secs(3600))
+//!     .build()?;
+//! assert_eq!(lengths.get_or_load("pear")?, 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # How it behaves
 //!
 //! * **Bounds** are exact: a [`capacity`](Builder::capacity) of 1000 means
@@ -84,6 +106,16 @@
 //! * **Computations** of one key come one after the other; other writers of the
 //!   key wait for them, readers do not ([`Entry`]). A computation that would
 //!   wait for itself is told so instead of hanging.
+//! * **Loads** ([`get_with`](Cache::get_with) and its kin) of one key are one,
+//!   whoever asks: threads, tasks of any runtime, calls for many keys at once.
+//!   All who wait share the value or the error; if the leader panics or is
+//!   dropped, one of them goes on. A write or an invalidation during a load
+//!   wins: those who wait get the loaded value, but it is not stored. A loader
+//!   that asks for its own key is told so. Loaders of several threads that wait
+//!   for each other in a circle are not found out: they wait until the
+//!   [limit](Builder::load_timeout) that was set, and for ever if none was.
+//! * **Reloads** of a [`LoadingCache`] run in the background, where its
+//!   [spawner](LoadingBuilder::spawner) says.
 //! * **Listeners** ([`on_removal`](Builder::on_removal)) hear of every value
 //!   that leaves once, with its [`Cause`], and of one key in order. No lock is
 //!   held: they may use the cache.
@@ -91,9 +123,9 @@
 //!   `Drop` leave every other key intact, no lock held and nobody waiting. A
 //!   listener's panic is [counted](Stats::listener_panics) and goes no further;
 //!   others reach the caller.
-//! * **Async** tasks use the same methods. These wait for short locks, and for
+//! * **Async** tasks use the same methods, and those that end in `_async` where
+//!   there is something to wait for. The others wait for short locks, and for
 //!   computations of the very same key, but for nothing else.
-//!
 //! * **Stores**: [`store`] puts a cache in front of a database, with
 //!   write-through, write-around or write-back; [`Aside`] keeps one beside it,
 //!   and leaves the statements to you.
@@ -112,9 +144,9 @@
 //! # Map
 //!
 //! ```text
-//!   face     cache, builder, store, aside            what users call
+//!   face     cache, loading, store, aside, builder   what users call
 //!   shard    shard                                   one lock and what it guards
-//!   rooms    policy  expiry  listener  claim  tags  budget  stats  …
+//!   rooms    policy  expiry  flight  listener  claim  tags  stats  …
 //!   ground   index  slab  slot                       positions, not keys
 //! ```
 //!
@@ -131,6 +163,9 @@ mod claim;
 mod expiry;
 mod flight;
 mod hash;
+#[expect(unsafe_code, reason = "records that outlive their threads; what they buy: benches/get.rs")]
+mod hazard;
+#[expect(unsafe_code, reason = "a table that is replaced under its readers")]
 mod index;
 mod inside;
 mod listener;
@@ -138,6 +173,7 @@ mod loading;
 mod maintenance;
 mod policy;
 mod shard;
+#[expect(unsafe_code, reason = "cells that are read without a lock")]
 mod slab;
 mod slot;
 mod spawn;
@@ -146,6 +182,8 @@ mod steady;
 pub mod store;
 mod sync;
 mod tags;
+#[expect(unsafe_code, reason = "the proofs that index, slab and hazard ask for")]
+mod vault;
 
 pub use aside::{Aside, Touched};
 pub use builder::{BuildError, Builder};

@@ -16,14 +16,13 @@
 //! others wait ever waits for a listener.
 
 use crate::inside::Inside;
-use crate::slab::Node;
 use crate::steady::Steady;
 use crate::sync::{Condvar, Mutex};
+use crate::vault::{Left, Vault};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a value left the cache.
@@ -87,12 +86,12 @@ impl fmt::Display for Cause {
 /// A value that has left the cache and waits to be told and dropped.
 pub(crate) struct Removal<K, V> {
     pub(crate) hash: u32,
-    pub(crate) node: Arc<Node<K, V>>,
+    pub(crate) left: Left<K, V>,
     pub(crate) cause: Cause,
 }
 
 /// What one operation removed. Most remove at most one entry.
-pub(crate) type Gone<K, V> = SmallVec<[Removal<K, V>; 2]>;
+pub(crate) type Gone<K, V> = SmallVec<[Removal<K, V>; 1]>;
 
 type Tell<K, V> = dyn Fn(&K, &V, Cause) + Send + Sync;
 
@@ -111,10 +110,12 @@ impl<K, V> Listener<K, V> {
     }
 
     /// Calls the user's listener. Its panic is counted and goes no further.
-    pub(crate) fn tell(&self, removal: &Removal<K, V>) {
-        let told = catch_unwind(AssertUnwindSafe(|| {
-            (self.tell)(&removal.node.key, &removal.node.value, removal.cause);
-        }));
+    fn tell<C>(&self, removal: &Removal<K, V>, vault: &Vault<K, V, C>) {
+        let (key, value) = match &removal.left {
+            Left::Owned(entry) => (&entry.key, &entry.value),
+            Left::Watched(watched) => vault.watched(watched),
+        };
+        let told = catch_unwind(AssertUnwindSafe(|| (self.tell)(key, value, removal.cause)));
         if told.is_err() {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
@@ -204,7 +205,12 @@ impl<K, V> Desk<K, V> {
     /// it returns, all of the receipt is told, unless it was posted from
     /// inside a listener or a computation: then some may be left to the threads
     /// that are busy with the same keys.
-    pub(crate) fn work(&self, receipt: &Receipt, listener: &Listener<K, V>) {
+    pub(crate) fn work<C>(
+        &self,
+        receipt: &Receipt,
+        listener: &Listener<K, V>,
+        vault: &Vault<K, V, C>,
+    ) {
         let mut steady = Steady::default();
         let mut queue = self.queue.lock();
         loop {
@@ -214,8 +220,11 @@ impl<K, V> Desk<K, V> {
                 let hash = removal.hash;
                 // Others wait for this key until its value is dropped.
                 let inside = Inside::enter();
-                listener.tell(&removal);
-                steady.step(|| drop(removal));
+                listener.tell(&removal, vault);
+                steady.step(|| match removal.left {
+                    Left::Owned(entry) => drop(entry),
+                    Left::Watched(watched) => vault.release(watched),
+                });
                 drop(inside);
                 queue = self.queue.lock();
                 queue.busy.retain(|busy| *busy != hash);
@@ -234,13 +243,19 @@ impl<K, V> Desk<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slab::Entry;
     use crate::tags::TagSet;
+    use std::sync::Arc;
 
     type SharedListener = Arc<Listener<u32, u32>>;
 
     fn removal(key: u32, value: u32) -> Removal<u32, u32> {
-        let node = Arc::new(Node { key, value, tags: TagSet::default() });
-        Removal { hash: key, node, cause: Cause::Explicit }
+        let left = Left::Owned(Entry { key, value, tags: TagSet::default() });
+        Removal { hash: key, left, cause: Cause::Explicit }
+    }
+
+    fn vault() -> Vault<u32, u32, ()> {
+        Vault::new(())
     }
 
     fn gone(removals: impl IntoIterator<Item = (u32, u32)>) -> Gone<u32, u32> {
@@ -268,7 +283,7 @@ mod tests {
                         let value = *version;
                         let receipt = desk.post(gone([(i % 3, value)]));
                         drop(version);
-                        desk.work(&receipt, &listener);
+                        desk.work(&receipt, &listener, &vault());
                         assert!(told.lock().contains(&(i % 3, value)));
                     }
                 })
@@ -294,14 +309,14 @@ mod tests {
                 if *value < 3 {
                     let receipt = desk.post(gone([(*key, value + 1)]));
                     let again = me.lock().clone().unwrap();
-                    desk.work(&receipt, &again);
+                    desk.work(&receipt, &again, &vault());
                 }
                 told.lock().push(*value);
             }
         })));
         *me.lock() = Some(Arc::clone(&listener));
         let receipt = desk.post(gone([(7, 0)]));
-        desk.work(&receipt, &listener);
+        desk.work(&receipt, &listener, &vault());
         assert_eq!(*told.lock(), [0, 1, 2, 3]);
         me.lock().take();
     }

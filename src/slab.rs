@@ -1,157 +1,256 @@
 //! Where entries live: numbered cells that never move.
 //!
 //! A cell keeps what the shard and its policy look at often (hash, hits) next
-//! to a shared pointer to the entry itself. The pointer is what lets a reader
-//! go on with an entry after the lock is gone, and what makes the last one who
-//! holds it drop the value.
+//! to key and value. This file only says how a cell is laid out and what may
+//! be done with it when; that it is done then is `vault.rs`'s business, the
+//! only room that uses it.
+//!
+//! ```text
+//!   free ── fill ──► linked ── unlinked, no reader watches ── empty ──► free
+//!                       │                                       ▲
+//!                       └─ unlinked, a reader watches ─► limbo ─┘
+//! ```
 
-use crate::slot::{HITS_MAX, Residents, Slot};
+use crate::slot::chunks::{Chunk, Chunks};
+use crate::slot::lazily::Lazily;
+use crate::slot::{HITS_MAX, Slot};
 use crate::tags::TagSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-/// One entry: written once, then only read, and dropped by whoever lets go of
-/// it last.
-pub(crate) struct Node<K, V> {
+/// An entry as it comes and goes.
+pub(crate) struct Entry<K, V> {
     pub(crate) key: K,
     pub(crate) value: V,
     pub(crate) tags: TagSet,
 }
 
-struct Cell<K, V> {
-    node: Option<Arc<Node<K, V>>>,
-    /// The hash of an occupied cell; of a free one, the next free cell.
-    hash_or_next: u32,
+/// There is an entry in the cell.
+const OCCUPIED: u8 = 1;
+/// Readers can find it.
+const LINKED: u8 = 2;
+/// They cannot any more, and its removal is still to be told.
+const UNTOLD: u8 = 4;
+
+pub(crate) struct Cell<K, V> {
+    hash: AtomicU32,
     hits: AtomicU8,
+    state: AtomicU8,
+    pair: UnsafeCell<MaybeUninit<(K, V)>>,
 }
 
-pub(crate) struct Slab<K, V> {
-    cells: Vec<Cell<K, V>>,
-    /// Empty as long as every entry weighs 1, which is most caches.
-    weights: Vec<u32>,
-    free: u32,
-    len: usize,
+impl<K, V> Default for Cell<K, V> {
+    fn default() -> Self {
+        Cell {
+            hash: AtomicU32::new(0),
+            hits: AtomicU8::new(0),
+            state: AtomicU8::new(0),
+            pair: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
 }
 
-impl<K, V> Slab<K, V> {
-    pub(crate) fn new() -> Self {
-        Slab { cells: Vec::new(), weights: Vec::new(), free: Slot::NONE, len: 0 }
+impl<K, V> Cell<K, V> {
+    #[inline]
+    pub(crate) fn hash(&self) -> u32 {
+        self.hash.load(Ordering::Acquire)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// One more than the highest slot that was ever taken.
-    pub(crate) fn slots(&self) -> usize {
-        self.cells.len()
-    }
-
-    pub(crate) fn insert(&mut self, hash: u32, weight: u32, node: Arc<Node<K, V>>) -> Slot {
-        let cell = Cell { node: Some(node), hash_or_next: hash, hits: AtomicU8::new(0) };
-        let slot = match Slot::from_raw(self.free) {
-            Some(slot) => {
-                self.free = self.cells[slot.index()].hash_or_next;
-                self.cells[slot.index()] = cell;
-                slot
-            }
-            None => {
-                let slot = Slot::from_index(self.cells.len());
-                self.cells.push(cell);
-                slot
-            }
-        };
-        self.set_weight(slot, weight);
-        self.len += 1;
-        slot
-    }
-
-    /// Empties `slot`, which is occupied.
-    pub(crate) fn remove(&mut self, slot: Slot) -> Arc<Node<K, V>> {
-        let cell = &mut self.cells[slot.index()];
-        let node = cell.node.take().expect("only occupied slots are removed");
-        cell.hash_or_next = self.free;
-        self.free = slot.raw();
-        self.len -= 1;
-        node
-    }
-
-    /// Puts another entry of the same key into `slot`, which is occupied.
-    pub(crate) fn replace(&mut self, slot: Slot, node: Arc<Node<K, V>>) -> Arc<Node<K, V>> {
-        let old = self.cells[slot.index()].node.replace(node);
-        old.expect("only occupied slots are replaced")
-    }
-
-    pub(crate) fn get(&self, slot: Slot) -> Option<&Arc<Node<K, V>>> {
-        self.cells.get(slot.index())?.node.as_ref()
-    }
-
-    pub(crate) fn set_weight(&mut self, slot: Slot, weight: u32) {
-        if self.weights.is_empty() && weight == 1 {
-            return;
-        }
-        if self.weights.len() < self.cells.len() {
-            self.weights.resize(self.cells.len(), 1);
-        }
-        self.weights[slot.index()] = weight;
+    /// By the one writer, as it links the entry.
+    #[inline]
+    pub(crate) fn set_linked(&self) {
+        self.state.store(OCCUPIED | LINKED, Ordering::Relaxed);
     }
 
     /// Notes a hit, for policies that count them.
     #[inline]
-    pub(crate) fn bump(&self, slot: Slot) {
-        let hits = &self.cells[slot.index()].hits;
-        let noted = hits.load(Ordering::Relaxed);
+    pub(crate) fn bump(&self) {
+        let noted = self.hits.load(Ordering::Relaxed);
         // Two readers may both write the same sum: one hit less is counted,
         // and neither waits. Once saturated, nobody writes at all.
         if noted < HITS_MAX {
-            hits.store(noted + 1, Ordering::Relaxed);
+            self.hits.store(noted + 1, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn occupied(&self) -> impl Iterator<Item = Slot> + '_ {
-        (0..self.cells.len())
-            .filter(|index| self.cells[*index].node.is_some())
-            .map(Slot::from_index)
-    }
-
-    /// Checks that free cells and occupied ones are all there is.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        let occupied = self.occupied().count();
-        if occupied != self.len {
-            return Err(format!("slab: {occupied} cells are occupied but {} counted", self.len));
-        }
-        let (mut free, mut at) = (0, Slot::from_raw(self.free));
-        while let Some(slot) = at {
-            if self.get(slot).is_some() {
-                return Err(format!("slab: {slot:?} is free and occupied"));
-            }
-            free += 1;
-            if free > self.cells.len() {
-                return Err("slab: the free cells form a circle".to_owned());
-            }
-            at = Slot::from_raw(self.cells[slot.index()].hash_or_next);
-        }
-        if free + occupied != self.cells.len() {
-            return Err(format!("slab: {} cells, {free} free, {occupied} taken", self.cells.len()));
-        }
-        Ok(())
+    /// Key and value.
+    ///
+    /// # Safety
+    /// The cell is occupied, and is not emptied as long as they are used: the
+    /// caller holds the lock, or a claim that covers it.
+    #[inline]
+    pub(crate) unsafe fn pair(&self) -> &(K, V) {
+        // SAFETY: it is occupied, so the pair was written.
+        unsafe { (*self.pair.get()).assume_init_ref() }
     }
 }
 
-impl<K, V> Residents for Slab<K, V> {
-    fn hash(&self, slot: Slot) -> u32 {
-        self.cells[slot.index()].hash_or_next
+/// Tags stand beside the cells, and only in a shard where an entry has some.
+#[derive(Default)]
+struct TagCell(UnsafeCell<TagSet>);
+
+pub(crate) struct Slab<K, V> {
+    cells: Chunks<Cell<K, V>>,
+    tags: Lazily<Chunks<TagCell>>,
+}
+
+// SAFETY: cells are filled and emptied by one thread at a time, and read by
+// others only in between: that is what the unsafe methods ask for. So sharing a
+// slab shares its entries, and moves them from thread to thread.
+unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
+
+/// Memory of cells, taken out; see [`Chunks::take_from`].
+pub(crate) struct EmptyCells<K, V> {
+    _cells: Vec<Chunk<Cell<K, V>>>,
+    _tags: Vec<Chunk<TagCell>>,
+}
+
+// SAFETY: nobody can reach into it; it is only ever dropped, and the cells are
+// empty: there is no key and no value.
+unsafe impl<K, V> Send for EmptyCells<K, V> {}
+// SAFETY: as above.
+unsafe impl<K, V> Sync for EmptyCells<K, V> {}
+
+impl<K, V> Slab<K, V> {
+    pub(crate) fn new() -> Self {
+        Slab { cells: Chunks::default(), tags: Lazily::default() }
     }
 
-    fn weight(&self, slot: Slot) -> u32 {
-        self.weights.get(slot.index()).copied().unwrap_or(1)
+    #[inline]
+    pub(crate) fn cell(&self, slot: Slot) -> &Cell<K, V> {
+        self.cells.get(slot).expect("the cell of a slot that was used exists")
     }
 
-    fn hits(&self, slot: Slot) -> u8 {
-        self.cells[slot.index()].hits.load(Ordering::Relaxed)
+    /// The hash of the entry at `slot`, or of the last one there.
+    #[inline]
+    pub(crate) fn hash(&self, slot: Slot) -> u32 {
+        self.cell(slot).hash.load(Ordering::Acquire)
     }
 
-    fn set_hits(&self, slot: Slot, hits: u8) {
-        self.cells[slot.index()].hits.store(hits, Ordering::Relaxed);
+    /// The cell of a slot that a reader has found. It may be gone again, if it
+    /// was emptied since.
+    #[inline]
+    pub(crate) fn cell_as_seen(&self, slot: Slot) -> Option<&Cell<K, V>> {
+        self.cells.get(slot)
+    }
+
+    /// Whether no entry ever had a tag.
+    #[inline]
+    pub(crate) fn is_without_tags(&self) -> bool {
+        self.tags.get().is_none()
+    }
+
+    #[inline]
+    pub(crate) fn is_occupied(&self, slot: Slot) -> bool {
+        let cell = self.cells.get(slot);
+        cell.is_some_and(|cell| cell.state.load(Ordering::Relaxed) & OCCUPIED != 0)
+    }
+
+    pub(crate) fn is_untold(&self, slot: Slot) -> bool {
+        self.cell(slot).state.load(Ordering::Acquire) & UNTOLD != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_linked(&self, slot: Slot) -> bool {
+        let cell = self.cells.get(slot);
+        cell.is_some_and(|cell| cell.state.load(Ordering::Relaxed) & LINKED != 0)
+    }
+
+    pub(crate) fn set_untold(&self, slot: Slot) {
+        self.cell(slot).state.store(OCCUPIED | UNTOLD, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_told(&self, slot: Slot) {
+        self.cell(slot).state.fetch_and(!UNTOLD, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn hits(&self, slot: Slot) -> u8 {
+        self.cell(slot).hits.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_hits(&self, slot: Slot, hits: u8) {
+        self.cell(slot).hits.store(hits, Ordering::Relaxed);
+    }
+
+    /// Puts an entry into the cell of `slot`.
+    ///
+    /// # Safety
+    /// The cell is free, and nobody else fills or empties cells meanwhile.
+    #[inline]
+    pub(crate) unsafe fn fill(&self, slot: Slot, hash: u32, entry: Entry<K, V>) {
+        let cell = self.cells.of(slot);
+        if !entry.tags.is_empty() {
+            let cells = self.tags.get_or_make();
+            // SAFETY: the cell is free, so nobody reads its tags.
+            unsafe { *cells.of(slot).0.get() = entry.tags };
+        }
+        // SAFETY: the cell is free, so nobody reads it, and nothing that would
+        // have to be dropped is overwritten.
+        unsafe { (*cell.pair.get()).write((entry.key, entry.value)) };
+        cell.hits.store(0, Ordering::Relaxed);
+        cell.state.store(OCCUPIED, Ordering::Relaxed);
+        // Release: whoever finds this hash here finds the entry, too.
+        cell.hash.store(hash, Ordering::Release);
+    }
+
+    /// Takes the entry out of `cell`, which is that of `slot`.
+    ///
+    /// # Safety
+    /// The cell is occupied and unlinked, no reader watches it, and nobody else
+    /// fills or empties cells meanwhile.
+    #[inline]
+    pub(crate) unsafe fn empty(&self, slot: Slot, cell: &Cell<K, V>) -> Entry<K, V> {
+        cell.state.store(0, Ordering::Relaxed);
+        // SAFETY: the cell was occupied and is not any more, so this is the
+        // only time that the pair is taken; nobody else looks at it.
+        let (key, value) = unsafe { (*cell.pair.get()).assume_init_read() };
+        let tags = match self.tags.get().and_then(|cells| cells.get(slot)) {
+            // SAFETY: as above.
+            Some(tags) => unsafe { std::mem::take(&mut *tags.0.get()) },
+            None => TagSet::default(),
+        };
+        Entry { key, value, tags }
+    }
+
+    /// Key and value at `slot`.
+    ///
+    /// # Safety
+    /// As for [`Cell::pair`].
+    #[inline]
+    pub(crate) unsafe fn pair(&self, slot: Slot) -> &(K, V) {
+        // SAFETY: so our caller promises.
+        unsafe { self.cell(slot).pair() }
+    }
+
+    /// The tags of the entry at `slot`.
+    ///
+    /// # Safety
+    /// As for [`Cell::pair`].
+    #[inline]
+    pub(crate) unsafe fn tags(&self, slot: Slot) -> Option<&TagSet> {
+        let cell = self.tags.get()?.get(slot)?;
+        // SAFETY: tags are written only when the cell is filled or emptied.
+        Some(unsafe { &*cell.0.get() })
+    }
+
+    /// Takes out the memory of all cells from about `index` on, which are
+    /// empty.
+    ///
+    /// # Safety
+    /// Readers may still look at the hashes there: what is returned must not be
+    /// dropped before they have left.
+    pub(crate) unsafe fn take_from(&self, index: usize) -> EmptyCells<K, V> {
+        // SAFETY: so our caller promises.
+        unsafe {
+            EmptyCells {
+                _cells: self.cells.take_from(index),
+                _tags: self.tags.get().map_or_else(Vec::new, |tags| tags.take_from(index)),
+            }
+        }
     }
 }

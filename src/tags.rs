@@ -34,6 +34,10 @@ type Tag = Arc<TagState>;
 pub(crate) struct TagSet(Option<Box<[Tag]>>);
 
 impl TagSet {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn any_dead(&self) -> bool {
         self.iter().any(|tag| tag.is_dead())
     }

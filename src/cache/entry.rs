@@ -6,8 +6,8 @@ use crate::claim::{Recursion, Turn};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::inside::Inside;
 use crate::listener::Cause;
-use crate::shard::{Departed, Incoming, Visit};
-use crate::slab::Node;
+use crate::shard::{Held, Incoming, Visit};
+use crate::slab::Entry as Stored;
 use crate::sync::thread;
 use crate::tags::TagSet;
 use smallvec::SmallVec;
@@ -194,8 +194,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Entry<'_, K, V, S> {
             return value;
         }
         let claim = self.claim().unwrap_or_else(|Recursion| panic!("{RECURSION}"));
-        if let Some(node) = &claim.old {
-            return node.value.clone();
+        if let Some(held) = &claim.old {
+            return held.value().clone();
         }
         let value = make();
         let stored = value.clone();
@@ -263,7 +263,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Entry<'_, K, V, S> {
         compute: impl FnOnce(Option<&V>) -> Result<Compute<V>, E>,
     ) -> Result<Outcome<V>, ComputeError<E>> {
         let claim = self.claim().map_err(|Recursion| ComputeError::Recursive)?;
-        let wish = compute(claim.old.as_ref().map(|node| &node.value));
+        let wish = compute(claim.old.as_ref().map(Held::value));
         Ok(match wish.map_err(ComputeError::Failed)? {
             Compute::Keep => claim.keep(),
             Compute::Replace(value) => claim.replace(value),
@@ -294,13 +294,15 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Entry<'a, K, V, S> {
             }
             let old = found.map(|slot| {
                 visit.note_use(slot);
-                Arc::clone(visit.node(slot))
+                visit.hold(slot)
             });
             let generation = visit.generation();
             let turn = visit.claims().add(hash.fragment(), Arc::clone(&key));
             drop(visit);
             let inside = Some(Inside::enter());
-            return Ok(Claimed { cache, hash, key: Some(key), turn, inside, generation, old });
+            let key = Some(key);
+            let tags = old.as_ref().and_then(Held::tags).cloned().unwrap_or_default();
+            return Ok(Claimed { cache, hash, key, turn, inside, generation, old, tags });
         }
     }
 }
@@ -323,7 +325,10 @@ struct Claimed<'a, K, V, S> {
     turn: Arc<Turn>,
     inside: Option<Inside>,
     generation: u64,
-    old: Option<Arc<Node<K, V>>>,
+    /// The value that the computation sees.
+    old: Option<Held<'a, K, V>>,
+    /// Its tags, which the new one inherits.
+    tags: TagSet,
 }
 
 impl<K, V, S> Drop for Claimed<'_, K, V, S> {
@@ -352,9 +357,7 @@ impl<K, V, S> Claimed<'_, K, V, S> {
     /// Whether the key was invalidated since it was claimed: itself, with all
     /// others, or by a tag of its old value.
     fn is_discarded(&self, visit: &Visit<'_, K, V>) -> bool {
-        self.turn.is_discarded()
-            || visit.generation() != self.generation
-            || self.old.as_ref().is_some_and(|node| node.tags.any_dead())
+        self.turn.is_discarded() || visit.generation() != self.generation || self.tags.any_dead()
     }
 }
 
@@ -382,10 +385,13 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
             None => Outcome::Absent,
             Some(old) => {
                 // If it was evicted meanwhile, it is gone all the same.
-                if let Some(slot) = visit.slot_of(self.hash, old) {
+                let slot = old.slot();
+                if visit.is_linked(slot) {
+                    // Before it is unlinked: else it would be in our own way.
+                    self.old = None;
                     visit.remove(slot, Cause::Explicit);
                 }
-                visit.overtake(self.hash, &old.key);
+                visit.overtake(self.hash, key.as_deref().expect("the key is ours until now"));
                 Outcome::Removed
             }
         };
@@ -397,6 +403,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     fn replace(mut self, value: V) -> Outcome<V> {
         let incoming = self.incoming(&value);
         let mut value = Some(value);
+        // Before it is unlinked: else it would be in our own way.
+        self.old = None;
         self.turn.finish();
         loop {
             if let Some(outcome) = self.try_replace(incoming, &mut value) {
@@ -411,7 +419,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     /// told and dropped after that, as in `Cache::try_insert`.
     fn try_replace(&mut self, incoming: Incoming, value: &mut Option<V>) -> Option<Outcome<V>> {
         let cache = self.cache;
-        let mut departed: SmallVec<[Departed<'_, K, V>; 2]> = SmallVec::new();
+        let mut departed: SmallVec<[Visit<'_, K, V>; 2]> = SmallVec::new();
         let mut visit = self.visit();
         let mut credit = Credit::new(&cache.shared.hub.budget);
         let (outcome, key) = loop {
@@ -422,7 +430,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
             match self.try_store(&mut visit, incoming, &mut credit, value) {
                 Ok(outcome) => break (Some(outcome), None),
                 Err(shortage) => {
-                    departed.push(visit.leave());
+                    visit.unlock();
+                    departed.push(visit);
                     departed.push(cache.borrow(shortage, &mut credit));
                     visit = self.visit();
                     if credit.raise_to(shortage.wanted).is_err() {
@@ -431,7 +440,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
                 }
             }
         };
-        departed.push(visit.leave());
+        visit.unlock();
+        departed.push(visit);
         drop(credit);
         drop(departed);
         drop(key);
@@ -461,7 +471,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
     ) -> Result<Outcome<V>, Shortage> {
         let key = self.key.as_ref().expect("the key is here until it is stored");
         let found = visit.find(self.hash, &**key);
-        let tags = self.old.as_ref().map_or_else(TagSet::default, |node| node.tags.clone());
+        let tags = self.tags.clone();
         let outcome = match (visit.could_hold(incoming.cost), found) {
             (false, _) => Outcome::Rejected,
             (true, Some(_)) => Outcome::Replaced,
@@ -472,7 +482,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Claimed<'a, K, V, S> {
             let key = key.expect("a claim's key is shared by nobody else");
             visit.overtake(self.hash, &key);
             let value = value.take().expect("a value is stored once");
-            Arc::new(Node { key, value, tags })
+            Stored { key, value, tags }
         })?;
         Ok(outcome)
     }

@@ -1,9 +1,10 @@
 //! Walking over the entries without a lock.
 
-use super::Cache;
-use crate::slab::Node;
+use super::{Cache, Shared};
+use crate::shard::Held;
+use crate::slot::Slot;
+use crate::vault::Cursor;
 use std::fmt;
-use std::sync::Arc;
 
 /// An iterator over clones of the entries, made by [`Cache::iter`].
 ///
@@ -20,19 +21,18 @@ use std::sync::Arc;
 pub struct Iter<'a, K, V, S> {
     cache: &'a Cache<K, V, S>,
     shard: usize,
-    from: usize,
+    cursor: Cursor,
 }
 
-impl<K, V, S> Iter<'_, K, V, S> {
-    fn next_node(&mut self) -> Option<Arc<Node<K, V>>> {
-        let shared = &self.cache.shared;
+impl<'a, K, V, S> Iter<'a, K, V, S> {
+    fn next_held(&mut self) -> Option<Held<'a, K, V>> {
+        let shared: &'a Shared<K, V> = &self.cache.shared;
         while let Some(shard) = shared.shards.get(self.shard) {
-            if let Some((node, next)) = shard.entry_from(&shared.hub, self.from) {
-                self.from = next;
-                return Some(node);
+            if let Some(held) = shard.entry_from(&shared.hub, &mut self.cursor) {
+                return Some(held);
             }
             self.shard += 1;
-            self.from = 0;
+            self.cursor = Cursor::default();
         }
         None
     }
@@ -42,8 +42,8 @@ impl<K: Clone, V: Clone, S> Iterator for Iter<'_, K, V, S> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        let node = self.next_node()?;
-        Some((node.key.clone(), node.value.clone()))
+        let held = self.next_held()?;
+        Some((held.key().clone(), held.value().clone()))
     }
 }
 
@@ -75,7 +75,7 @@ impl<K, V, S> Cache<K, V, S> {
     /// assert_eq!(cache.iter().collect::<Vec<_>>(), [("pear", 3)]);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V, S> {
-        Iter { cache: self, shard: 0, from: 0 }
+        Iter { cache: self, shard: 0, cursor: Cursor::default() }
     }
 
     /// Up to `n` entries that would stay longest, the hottest first, as far as
@@ -98,10 +98,7 @@ impl<K, V, S> Cache<K, V, S> {
         K: Clone,
         V: Clone,
     {
-        self.ranked(n, |mut nodes| {
-            nodes.reverse();
-            nodes
-        })
+        self.ranked(n, |slots| slots.reverse())
     }
 
     /// Up to `n` entries that would leave first, the coldest first; see
@@ -120,21 +117,24 @@ impl<K, V, S> Cache<K, V, S> {
         K: Clone,
         V: Clone,
     {
-        self.ranked(n, |nodes| nodes)
+        self.ranked(n, |_| ())
     }
 
-    fn ranked(&self, n: usize, order: impl Fn(Nodes<K, V>) -> Nodes<K, V>) -> Vec<(K, V)>
+    fn ranked(&self, n: usize, order: impl Fn(&mut Vec<(Slot, u32)>)) -> Vec<(K, V)>
     where
         K: Clone,
         V: Clone,
     {
-        let shared = &self.shared;
-        let ranks: Vec<Nodes<K, V>> =
-            shared.shards.iter().map(|s| order(s.visit(&shared.hub).coldest_first())).collect();
+        let Shared { shards, hub, .. } = &*self.shared;
+        let mut ranks: Vec<Vec<(Slot, u32)>> =
+            shards.iter().map(|shard| shard.coldest_first(hub)).collect();
+        ranks.iter_mut().for_each(order);
         let longest = ranks.iter().map(Vec::len).max().unwrap_or(0);
-        let in_turn = (0..longest).flat_map(|at| ranks.iter().filter_map(move |r| r.get(at)));
-        in_turn.take(n).map(|node| (node.key.clone(), node.value.clone())).collect()
+        let in_turn = (0..longest).flat_map(|at| {
+            let ranked = shards.iter().zip(&ranks);
+            ranked.filter_map(move |(shard, rank)| Some((shard, *rank.get(at)?)))
+        });
+        let held = in_turn.filter_map(|(shard, at)| shard.entry_at(hub, at));
+        held.take(n).map(|held| (held.key().clone(), held.value().clone())).collect()
     }
 }
-
-type Nodes<K, V> = Vec<Arc<Node<K, V>>>;

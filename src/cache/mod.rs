@@ -19,8 +19,7 @@ use crate::expiry::{Lifetimes, nanos};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
 use crate::maintenance::Stop;
-use crate::shard::{Hub, Intent, Shard};
-use crate::slab::Node;
+use crate::shard::{Held, Hub, Intent, Shard};
 use crate::stats::{Lookups, Stats, Tally};
 use crate::steady::Steady;
 use crate::tags::TagTable;
@@ -70,6 +69,9 @@ pub(crate) struct Shared<K, V> {
     stop: Arc<Stop>,
     tags: TagTable,
     weigher: Option<Weigher<K, V>>,
+    /// Whether an insert may take the short way, and a look-up.
+    is_plain: bool,
+    looks_plainly: bool,
     lookups: Option<Lookups>,
     /// How long a caller waits for another one's load, unless it says so.
     load_timeout: Option<Duration>,
@@ -81,6 +83,7 @@ impl<K, V> Shared<K, V> {
         &self.stop
     }
 
+    #[inline]
     fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
         &self.shards[hash.shard(self.shards.len())]
     }
@@ -151,8 +154,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// miss in the statistics.
     ///
     /// # Cost
-    /// One hash, two to three cache misses and one clone of `V`, under a lock
-    /// that readers share.
+    /// One hash, two to three cache misses and one clone of `V`. No lock; and
+    /// nothing is written that other threads read, once an entry has been read
+    /// a few times.
     ///
     /// ```
     /// let cache = larder::Cache::new(100);
@@ -164,7 +168,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, Intent::Use, |node| node.value.clone())
+        let hash = self.hash(key);
+        let (shard, shared) = (self.shard(hash), &*self.shared);
+        if shared.looks_plainly {
+            let found = shard.look_plainly(&shared.hub, hash, key, clone_value);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        self.look(hash, key, Intent::Use, clone_value)
     }
 
     /// Calls `use_it` with the value of `key`, without a clone and without a
@@ -182,8 +194,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let node = self.look(key, Intent::Use, Arc::clone)?;
-        Some(use_it(&node.value))
+        let hash = self.hash(key);
+        let held = self.shard(hash).hold(&self.shared.hub, hash, key);
+        self.count(held.is_some());
+        let held = held?;
+        let used = use_it(held.value());
+        self.shard(hash).expire_on_read(&self.shared.hub, &held);
+        Some(used)
     }
 
     /// A clone of the value of `key`, without any effect on policy, expiry or
@@ -199,7 +216,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, Intent::Peek, |node| node.value.clone())
+        self.look(self.hash(key), key, Intent::Peek, clone_value)
     }
 
     /// Whether `key` has a value now, without any effect, like
@@ -214,7 +231,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.look(key, Intent::Peek, |_| ()).is_some()
+        self.look(self.hash(key), key, Intent::Peek, |_| ()).is_some()
     }
 
     /// How long `key` has until it expires: [`Duration::MAX`] if it has no
@@ -243,41 +260,59 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.shard(hash).expires_in(&self.shared.hub, hash, key)
     }
 
+    #[inline(never)]
     fn look<Q, R>(
         &self,
+        hash: KeyHash,
         key: &Q,
         intent: Intent,
-        use_it: impl FnOnce(&Arc<Node<K, V>>) -> R,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
-        let found = match (&hub.lifetimes.expiry, intent) {
-            (Some(_), Intent::Use) => {
-                let node = shard.look(hub, hash, key, intent, Arc::clone);
-                node.map(|node| {
-                    let used = use_it(&node);
-                    shard.expire_on_read(hub, hash, &node);
-                    used
-                })
-            }
-            _ => shard.look(hub, hash, key, intent, use_it),
+        let found = if intent == Intent::Use && hub.lifetimes.expiry.is_some() {
+            let held = shard.hold(hub, hash, key);
+            held.map(|held| {
+                let used = use_it(&held);
+                shard.expire_on_read(hub, &held);
+                used
+            })
+        } else {
+            shard.look(hub, hash, key, intent, use_it)
         };
-        if let (Some(lookups), Intent::Use) = (&self.shared.lookups, intent) {
-            lookups.count(found.is_some());
+        if intent == Intent::Use {
+            self.count(found.is_some());
         }
         found
     }
 
+    #[inline]
+    fn count(&self, is_hit: bool) {
+        if let Some(lookups) = &self.shared.lookups {
+            lookups.count(is_hit);
+        }
+    }
+
+    #[inline]
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
         KeyHash::of(key, &*self.hasher)
     }
 
+    #[inline]
     fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
         self.shared.shard(hash)
     }
+}
+
+#[inline]
+fn clone_value<K, V: Clone>(held: &Held<'_, K, V>) -> V {
+    // A clone that needs no drop is a copy, and over at once.
+    if std::mem::needs_drop::<V>() {
+        held.narrow();
+    }
+    held.value().clone()
 }
 
 /// What it holds and how it is set up.
@@ -296,6 +331,7 @@ impl<K, V, S> Cache<K, V, S> {
         let hub = Hub {
             shards,
             eviction: builder.eviction,
+            notes: builder.eviction.policy().notes(),
             budget,
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),
@@ -303,6 +339,8 @@ impl<K, V, S> Cache<K, V, S> {
         };
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
         let shared = Shared {
+            is_plain: hub.is_plain() && !builder.keeps_ages && builder.weigher.is_none(),
+            looks_plainly: hub.looks_plainly() && !builder.record_stats,
             hub,
             shards,
             stop: Arc::default(),

@@ -2,14 +2,16 @@
 
 use super::{Cache, EntryOptions, Shared};
 use crate::budget::{Cost, Credit, Shortage};
-use crate::expiry::nanos;
+use crate::expiry::{Span, nanos};
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
-use crate::shard::{Departed, Incoming, Shard, Visit};
-use crate::slab::Node;
+use crate::shard::{Held, Incoming, Shard, Short, Visit};
+use crate::slab::Entry;
 use crate::steady::Steady;
 use crate::sync::thread;
+use crate::tags::TagSet;
+use crate::vault::Cursor;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
@@ -44,7 +46,25 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("pear"), Some(3));
     /// ```
     pub fn insert(&self, key: K, value: V) {
-        self.insert_with(key, value, EntryOptions::default());
+        let hash = self.hash(&key);
+        let (shared, entry) = (&*self.shared, Entry { key, value, tags: TagSet::default() });
+        if !shared.is_plain {
+            return self.insert_by_visit(hash, entry);
+        }
+        match self.shard(hash).insert_plainly(&shared.hub, hash, entry) {
+            Short::Stored(victim) => drop(victim),
+            Short::NotTaken(entry) => self.insert_by_visit(hash, entry),
+        }
+    }
+
+    fn insert_by_visit(&self, hash: KeyHash, entry: Entry<K, V>) {
+        let cost = Cost::of(self.weigh(&entry.key, &entry.value));
+        let lifetimes = &self.shared.hub.lifetimes;
+        let span = match lifetimes.is_endless() {
+            true => Span::ENDLESS,
+            false => lifetimes.span(None, None, u64::from(hash.fragment())),
+        };
+        self.store(Incoming { hash, cost, span }, entry);
     }
 
     /// Stores `value` under `key` with settings of its own. Otherwise like
@@ -65,52 +85,81 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let lifetimes = &self.shared.hub.lifetimes;
         let span = lifetimes.span(options.ttl, options.tti, u64::from(hash.fragment()));
         let tags = self.shared.tags.set_of(&options.tags);
-        let mut incoming = Incoming { hash, cost, span };
-        let mut node = Some(Arc::new(Node { key, value, tags }));
-        while let Some(unstored) = &node {
+        self.store(Incoming { hash, cost, span }, Entry { key, value, tags });
+    }
+
+    #[inline]
+    fn store(&self, mut incoming: Incoming, entry: Entry<K, V>) {
+        let mut entry = Some(entry);
+        while let Some(unstored) = &entry {
             let current = self.ask_expiry(&mut incoming, &unstored.key, &unstored.value);
-            self.try_insert(incoming, current, &mut node);
+            self.try_insert(incoming, current, &mut entry);
         }
     }
 
-    /// Stores `node` and takes it, unless the key came or went since its
+    /// Stores `entry` and takes it, unless the key came or went since its
     /// `Expiry` was asked, or others were quicker to take what room there was.
+    #[inline]
     fn try_insert(
         &self,
         incoming: Incoming,
         was_found: Option<bool>,
-        node: &mut Option<Arc<Node<K, V>>>,
+        entry: &mut Option<Entry<K, V>>,
     ) {
-        let Incoming { hash, .. } = incoming;
-        // What leaves to make room is told and dropped once the newcomer is in
-        // or the room is given back: see `Credit`.
-        let mut departed: SmallVec<[Departed<'_, K, V>; 2]> = SmallVec::new();
-        let Some(mut visit) = node.as_ref().map(|node| self.visit_in_turn(hash, &node.key)) else {
-            return;
-        };
+        let Some(unstored) = &*entry else { return };
+        let mut visit = self.visit_in_turn(incoming.hash, &unstored.key);
         let mut credit = Credit::new(&self.shared.hub.budget);
-        while let Some(unstored) = &*node {
-            let found = visit.find(hash, &unstored.key);
-            if was_found.is_some_and(|was_found| was_found != found.is_some()) {
-                break;
-            }
-            let stored = visit.store(incoming, found, &mut credit, |visit| {
-                let node = node.take().expect("the loop ends once the entry is stored");
-                visit.overtake(hash, &node.key);
-                node
-            });
-            let Err(shortage) = stored else { break };
-            departed.push(visit.leave());
+        let found = visit.find(incoming.hash, &unstored.key);
+        if was_found.is_some_and(|was_found| was_found != found.is_some()) {
+            return;
+        }
+        if let Err(shortage) =
+            visit.store(incoming, found, &mut credit, |visit| take_for(visit, incoming.hash, entry))
+        {
+            return self.insert_with_help((incoming, was_found), shortage, entry, visit, credit);
+        }
+        // What leaves to make room is told and dropped once the newcomer is in
+        // and the room is given back: see `Credit`.
+        visit.unlock();
+        drop(credit);
+    }
+
+    /// The same, after `shortage` has come up in `visit`: other shards lend.
+    #[cold]
+    fn insert_with_help<'a>(
+        &'a self,
+        (incoming, was_found): (Incoming, Option<bool>),
+        mut shortage: Shortage,
+        entry: &mut Option<Entry<K, V>>,
+        mut visit: Visit<'a, K, V>,
+        mut credit: Credit<'a>,
+    ) {
+        let hash = incoming.hash;
+        let mut departed: SmallVec<[Visit<'_, K, V>; 2]> = SmallVec::new();
+        while let Some(unstored) = &*entry {
+            visit.unlock();
+            departed.push(visit);
             departed.push(self.borrow(shortage, &mut credit));
             visit = self.shard(hash).visit(&self.shared.hub);
-            let is_claimed = node.as_ref().is_some_and(|n| visit.turn(hash, &n.key).is_some());
+            let is_claimed = visit.turn(hash, &unstored.key).is_some();
             if is_claimed || credit.raise_to(shortage.wanted).is_err() {
                 // Others are quicker, or come first: let them.
                 thread::yield_now();
                 break;
             }
+            let found = visit.find(hash, &unstored.key);
+            if was_found.is_some_and(|was_found| was_found != found.is_some()) {
+                break;
+            }
+            match visit
+                .store(incoming, found, &mut credit, |visit| take_for(visit, incoming.hash, entry))
+            {
+                Ok(()) => break,
+                Err(again) => shortage = again,
+            }
         }
-        departed.push(visit.leave());
+        visit.unlock();
+        departed.push(visit);
         drop(credit);
     }
 
@@ -154,14 +203,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
-    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Departed<'_, K, V> {
+    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Visit<'_, K, V> {
         self.shared.borrow(shortage, credit)
     }
 
     /// Removes `key` and returns its value. It leaves as [`Cause::Explicit`].
     ///
     /// # Cost
-    /// O(1). The value is cloned only if someone else still looks at it.
+    /// O(1). The value is cloned only if someone else still looks at it, or a
+    /// listener will.
     /// Waits for a computation of the same key.
     ///
     /// # Panics
@@ -182,12 +232,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let mut visit = self.visit_in_turn(hash, key);
         visit.overtake(hash, key);
         let slot = visit.find(hash, key)?;
-        let node = visit.remove(slot, Cause::Explicit);
+        let taken = visit.take(slot, Cause::Explicit);
         drop(visit);
-        Some(match Arc::try_unwrap(node) {
-            Ok(node) => node.value,
-            Err(shared) => shared.value.clone(),
-        })
+        Some(taken.into_value())
     }
 
     /// Gives the value of `key` another time to live, from now on. What a time
@@ -267,21 +314,23 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         for shard in &self.shared.shards {
             // What is being loaded cannot be asked about yet.
             shard.visit(hub).overtake_all();
-            let mut from = 0;
-            while let Some((node, next)) = shard.entry_from(hub, from) {
-                from = next;
-                if is_stale(&node.key, &node.value) {
-                    self.invalidate_node(shard, &node);
+            let mut cursor = Cursor::thorough();
+            while let Some(held) = shard.entry_from(hub, &mut cursor) {
+                if is_stale(held.key(), held.value()) {
+                    self.invalidate_held(shard, held);
                 }
             }
         }
     }
 
-    fn invalidate_node(&self, shard: &Shard<K, V>, node: &Arc<Node<K, V>>) {
-        let hash = self.hash(&node.key);
+    fn invalidate_held(&self, shard: &Shard<K, V>, held: Held<'_, K, V>) {
+        let hash = self.hash(held.key());
         let mut visit = shard.visit(&self.shared.hub);
-        visit.claims().discard(hash.fragment(), &node.key);
-        if let Some(slot) = visit.slot_of(hash, node) {
+        visit.claims().discard(hash.fragment(), held.key());
+        if visit.is_linked(held.slot()) {
+            let slot = held.slot();
+            // Before it is unlinked: else it would be in our own way.
+            drop(held);
             visit.remove(slot, Cause::Invalidated);
         }
     }
@@ -425,10 +474,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 impl<K, V> Shared<K, V> {
     /// Takes room from the shard that holds most, for one that has less than
     /// its share.
-    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Departed<'_, K, V> {
+    pub(super) fn borrow(&self, shortage: Shortage, credit: &mut Credit<'_>) -> Visit<'_, K, V> {
         let mut visit = self.richest(shortage.need).visit(&self.hub);
         visit.lend(shortage, credit);
-        visit.leave()
+        visit.unlock();
+        visit
     }
 
     /// The shard that has most of what is needed.
@@ -439,6 +489,17 @@ impl<K, V> Shared<K, V> {
         };
         self.shards.iter().max_by_key(size).expect("a cache has at least one shard")
     }
+}
+
+/// The entry, which `visit` is about to store: no older load may undo that.
+fn take_for<K: Eq, V>(
+    visit: &mut Visit<'_, K, V>,
+    hash: KeyHash,
+    entry: &mut Option<Entry<K, V>>,
+) -> Entry<K, V> {
+    let entry = entry.take().expect("an entry is stored once");
+    visit.overtake(hash, &entry.key);
+    entry
 }
 
 /// Inserts every pair, in order.

@@ -5,7 +5,7 @@
 
 use super::Lifetimes;
 use crate::slot::Slot;
-use crate::slot::side::Side;
+use crate::slot::chunks::Chunks;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Age {
 
 /// The ages of a shard's values. Absent until the first one is noted.
 #[derive(Default)]
-pub(crate) struct Ages(Option<Box<Side<Age>>>);
+pub(crate) struct Ages(Option<Box<Chunks<Age>>>);
 
 /// What is known of a value's age.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

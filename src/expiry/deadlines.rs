@@ -7,7 +7,8 @@
 
 use super::wheel::Wheel;
 use crate::slot::Slot;
-use crate::slot::side::Side;
+use crate::slot::chunks::Chunks;
+use crate::slot::lazily::Lazily;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// No deadline: a time that never comes. Times are nanoseconds since the cache
@@ -55,112 +56,133 @@ impl Default for Earliest {
 
 #[derive(Default)]
 struct Numbers {
-    earliest: Side<Earliest>,
+    earliest: Chunks<Earliest>,
     /// Only for entries that reads may move on.
-    rules: Side<Rules>,
-    wheel: Option<Wheel>,
+    rules: Chunks<Rules>,
 }
 
-/// The deadlines of one shard. Boxed, and absent until an entry has one.
+/// The deadlines of one shard, as readers see them. Absent until an entry has
+/// one.
 #[derive(Default)]
-pub(crate) struct Deadlines(Option<Box<Numbers>>);
+pub(crate) struct Deadlines(Lazily<Numbers>);
+
+/// The deadlines of one shard, as they have to be worked off. Under the lock.
+#[derive(Default)]
+pub(crate) struct Schedule(Option<Box<Wheel>>);
 
 impl Deadlines {
     /// Whether no entry ever had a deadline: then there is no need to ask what
     /// time it is.
     #[inline]
     pub(crate) fn is_unused(&self) -> bool {
-        self.0.is_none()
+        self.0.get().is_none()
     }
 
     /// When the entry at `slot` ends.
     #[inline]
     pub(crate) fn of(&self, slot: Slot) -> u64 {
-        self.0.as_ref().map_or(NEVER, |numbers| numbers.of(slot))
+        self.0.get().map_or(NEVER, |numbers| numbers.of(slot))
     }
 
-    /// Starts the life of a new value at `slot`.
-    pub(crate) fn begin(&mut self, slot: Slot, span: Span, now: u64) {
+    /// Starts the life of a new value at `slot`, before readers can find it.
+    pub(crate) fn begin(&self, schedule: &mut Schedule, slot: Slot, span: Span, now: u64) {
         if span == Span::ENDLESS && self.is_unused() {
             return;
         }
-        let numbers = self.0.get_or_insert_default();
+        let numbers = self.0.get_or_make();
         numbers.set_rules(slot, span, now);
-        numbers.set(slot, span.ends_at(now), now);
+        numbers.set(slot, span.ends_at(now));
+        schedule.set(slot, span.ends_at(now), now);
     }
 
     /// Gives the entry at `slot` another time to live, from now on.
-    pub(crate) fn set_ttl(&mut self, slot: Slot, ttl: u64, now: u64) {
-        let numbers = self.0.get_or_insert_default();
+    pub(crate) fn set_ttl(&self, schedule: &mut Schedule, slot: Slot, ttl: u64, now: u64) {
+        let numbers = self.0.get_or_make();
         let span = match numbers.rules.get(slot).map(|rules| rules.tti.load(Ordering::Relaxed)) {
             None | Some(0) => Span { ttl, ..Span::ENDLESS },
             Some(tti) => Span { ttl, tti, own: Some(NEVER) },
         };
-        numbers.set_rules(slot, span, now);
-        numbers.set(slot, span.ends_at(now), now);
+        self.begin(schedule, slot, span, now);
     }
 
     /// Notes a use of the entry at `slot`. Called by readers without a lock.
     #[inline]
     pub(crate) fn touch(&self, slot: Slot, now: u64) {
-        if let Some(numbers) = &self.0 {
+        if let Some(numbers) = self.0.get() {
             numbers.touch(slot, now);
         }
     }
 
     /// Lets the entry at `slot` end `own` from now, as far as its `Expiry` is
     /// concerned. Called by readers without a lock. Whether it ends earlier
-    /// than the wheel expects.
+    /// than the schedule expects.
     pub(crate) fn set_own(&self, slot: Slot, own: u64, now: u64) -> bool {
-        let Some(numbers) = &self.0 else { return false };
+        let Some(numbers) = self.0.get() else { return false };
         let before = numbers.of(slot);
         numbers.rules.of(slot).own_at.store(now.saturating_add(own), Ordering::Relaxed);
         numbers.touch(slot, now);
         numbers.of(slot) < before
     }
 
-    /// Tells the wheel of a deadline that readers have brought forward.
-    pub(crate) fn reschedule(&mut self, slot: Slot, now: u64) {
-        if let Some(numbers) = &mut self.0 {
-            let earliest = numbers.of(slot);
-            numbers.set(slot, earliest, now);
-        }
+    /// Tells the schedule of a deadline that readers have brought forward.
+    pub(crate) fn reschedule(&self, schedule: &mut Schedule, slot: Slot, now: u64) {
+        schedule.set(slot, self.of(slot), now);
     }
 
-    /// Ends the life of the value at `slot`.
-    pub(crate) fn end(&mut self, slot: Slot) {
-        if let Some(numbers) = &mut self.0 {
-            if let Some(earliest) = numbers.earliest.get(slot) {
-                earliest.0.store(NEVER, Ordering::Relaxed);
-            }
-            if let Some(wheel) = &mut numbers.wheel {
-                wheel.cancel(slot);
-            }
-        }
-    }
-
-    /// One entry that has ended; see [`Wheel::pop_due`].
-    pub(crate) fn pop_due(&mut self, now: u64, steps: &mut usize) -> Option<Slot> {
-        let Numbers { earliest, wheel, .. } = &mut **self.0.as_mut()?;
-        let deadline_of = |slot| earliest.of(slot).0.load(Ordering::Relaxed);
-        wheel.as_mut()?.pop_due(now, steps, deadline_of)
+    /// Takes out of the schedule one entry that has ended; see
+    /// [`Wheel::pop_due`].
+    pub(crate) fn pop_due(
+        &self,
+        schedule: &mut Schedule,
+        now: u64,
+        steps: &mut usize,
+    ) -> Option<Slot> {
+        schedule.0.as_mut()?.pop_due(now, steps, |slot| self.of(slot))
     }
 
     /// Checks that just the entries with a deadline are in the wheel.
-    pub(crate) fn validate(&self, occupied: impl Iterator<Item = Slot>) -> Result<(), String> {
-        let Some(numbers) = &self.0 else { return Ok(()) };
-        let Some(wheel) = &numbers.wheel else { return Ok(()) };
+    pub(crate) fn validate(
+        &self,
+        schedule: &Schedule,
+        linked: impl Iterator<Item = Slot>,
+    ) -> Result<(), String> {
+        let Some(wheel) = &schedule.0 else { return Ok(()) };
         wheel.validate()?;
         let mut waiting = 0;
-        for slot in occupied {
+        for slot in linked {
             waiting += usize::from(wheel.contains(slot));
-            if numbers.of(slot) != NEVER && !wheel.contains(slot) {
+            if self.of(slot) != NEVER && !wheel.contains(slot) {
                 return Err(format!("{slot:?} has a deadline but is not in the wheel"));
             }
         }
         match waiting == wheel.len() {
             true => Ok(()),
-            false => Err(format!("the wheel holds {} slots, {waiting} occupied", wheel.len())),
+            false => Err(format!("the wheel holds {} slots, {waiting} linked", wheel.len())),
+        }
+    }
+}
+
+impl Schedule {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn set(&mut self, slot: Slot, deadline: u64, now: u64) {
+        match (deadline, &mut self.0) {
+            (NEVER, None) => {}
+            (NEVER, Some(wheel)) => wheel.cancel(slot),
+            (_, wheel) => {
+                wheel.get_or_insert_with(|| Box::new(Wheel::new(now))).schedule(slot, deadline);
+            }
+        }
+    }
+
+    /// The entry at `slot` has left. What readers see of its deadline stays:
+    /// one that has found it before must not take it for endless.
+    #[inline]
+    pub(crate) fn cancel(&mut self, slot: Slot) {
+        if let Some(wheel) = &mut self.0 {
+            wheel.cancel(slot);
         }
     }
 }
@@ -184,13 +206,8 @@ impl Numbers {
         store(&rules.own_at, now.saturating_add(span.own.unwrap_or(NEVER)));
     }
 
-    fn set(&mut self, slot: Slot, earliest: u64, now: u64) {
+    fn set(&self, slot: Slot, earliest: u64) {
         self.earliest.of(slot).0.store(earliest, Ordering::Relaxed);
-        let wheel = self.wheel.get_or_insert_with(|| Wheel::new(now));
-        match earliest {
-            NEVER => wheel.cancel(slot),
-            _ => wheel.schedule(slot, earliest),
-        }
     }
 
     fn touch(&self, slot: Slot, now: u64) {

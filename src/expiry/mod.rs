@@ -11,7 +11,7 @@ mod wheel;
 
 pub(crate) use ages::{Ages, Freshness};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub(crate) use deadlines::{Deadlines, NEVER, Span};
+pub(crate) use deadlines::{Deadlines, NEVER, Schedule, Span};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -218,6 +218,12 @@ impl<K, V> Lifetimes<K, V> {
             self.latest.fetch_max(now, Ordering::Relaxed);
         }
         now.max(latest)
+    }
+
+    /// Whether entries have no deadline unless they ask for one.
+    #[inline]
+    pub(crate) fn is_endless(&self) -> bool {
+        self.ttl == NEVER && self.tti == NEVER
     }
 
     /// The rules for an entry that asks for `ttl` and `tti` of its own.

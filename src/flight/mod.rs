@@ -2,7 +2,7 @@
 //!
 //! The one who loads is the leader. Who asks for the same key meanwhile joins
 //! the flight: a task leaves its waker, and a thread is a task whose waker
-//! rings a bell it waits for ([`block_on`](wait::block_on)). Nothing here
+//! rings a bell it waits for ([`block_on`]). Nothing here
 //! differs between the two.
 //!
 //! ```text

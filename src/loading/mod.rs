@@ -20,10 +20,12 @@ use std::sync::Arc;
 
 type Loading<V, E> = Pin<Box<dyn Future<Output = Result<V, E>> + Send>>;
 
+type Load<K, R> = Box<dyn Fn(&K) -> R + Send + Sync>;
+
 /// What loads a value.
 enum Loader<K, V, E> {
-    Sync(Box<dyn Fn(&K) -> Result<V, E> + Send + Sync>),
-    Async(Box<dyn Fn(&K) -> Loading<V, E> + Send + Sync>),
+    Sync(Load<K, Result<V, E>>),
+    Async(Load<K, Loading<V, E>>),
 }
 
 impl<K, V, E> Loader<K, V, E> {

@@ -19,6 +19,10 @@ impl Policy for Fifo {
         self.queue.push_hottest(&mut self.links, slot);
     }
 
+    fn on_move(&mut self, from: Slot, to: Slot) {
+        self.queue.replace(&mut self.links, from, to);
+    }
+
     fn on_remove(&mut self, slot: Slot, _all: &dyn Residents) {
         self.queue.remove(&mut self.links, slot);
     }

@@ -127,6 +127,16 @@ impl Policy for Lfu {
         self.age();
     }
 
+    fn on_move(&mut self, from: Slot, to: Slot) {
+        if self.usage.len() <= to.index() {
+            self.usage.resize(to.index() + 1, Usage::default());
+        }
+        let usage = self.usage[from.index()];
+        self.usage[to.index()] = usage;
+        let level = self.levels.get_mut(&usage.count).expect("every resident has a level");
+        level.replace(&mut self.links, from, to);
+    }
+
     fn on_remove(&mut self, slot: Slot, _all: &dyn Residents) {
         self.leave(slot);
         self.len -= 1;

@@ -23,6 +23,10 @@ impl Policy for Lru {
         self.by_use.push_hottest(&mut self.links, slot);
     }
 
+    fn on_move(&mut self, from: Slot, to: Slot) {
+        self.by_use.replace(&mut self.links, from, to);
+    }
+
     fn on_remove(&mut self, slot: Slot, _all: &dyn Residents) {
         self.by_use.remove(&mut self.links, slot);
     }

@@ -77,6 +77,10 @@ impl Policy for S3Fifo {
         self.lanes.push(if is_back { MAIN } else { SMALL }, slot, all);
     }
 
+    fn on_move(&mut self, from: Slot, to: Slot) {
+        self.lanes.replace(from, to);
+    }
+
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
         self.lanes.remove(slot, all);
     }

@@ -37,6 +37,13 @@ impl Policy for Sieve {
         self.queue.push_hottest(&mut self.links, slot);
     }
 
+    fn on_move(&mut self, from: Slot, to: Slot) {
+        if self.hand == Some(from) {
+            self.hand = Some(to);
+        }
+        self.queue.replace(&mut self.links, from, to);
+    }
+
     fn on_remove(&mut self, slot: Slot, _all: &dyn Residents) {
         if self.hand == Some(slot) {
             self.hand = self.links.hotter(slot);

@@ -158,6 +158,10 @@ impl Policy for TinyLfu {
         self.is_crowded = false;
     }
 
+    fn on_move(&mut self, from: Slot, to: Slot) {
+        self.lanes.replace(from, to);
+    }
+
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
         self.lanes.remove(slot, all);
     }

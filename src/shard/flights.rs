@@ -16,7 +16,6 @@ use crate::sync::modelled;
 use crate::tags::TagSet;
 use equivalent::Equivalent;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What someone finds who wants to load a key.
 pub(crate) enum Boarding<V> {
@@ -52,7 +51,7 @@ impl<K, V> Visit<'_, K, V> {
     {
         let found = self.find_or_keep(hash, key);
         if let (Some(slot), false) = (found, is_forced) {
-            let value = self.node(slot).value.clone();
+            let value = self.locked().value(slot).clone();
             self.note_use(slot);
             return Boarding::Hit(value);
         }
@@ -154,6 +153,16 @@ impl<K, V> Visit<'_, K, V> {
         }
     }
 
+    /// The value at `slot` leaves: a reload of it is void.
+    #[inline]
+    pub(super) fn overtake_reload(&mut self, hash: u32, slot: Slot) {
+        let flights = &mut self.core_mut().flights;
+        if !flights.is_empty() {
+            let overtaken = flights.overtake_reload(hash, slot);
+            self.overtaken.extend(overtaken);
+        }
+    }
+
     /// As [`overtake`](Visit::overtake), for every key of the shard.
     pub(crate) fn overtake_all(&mut self) {
         let all = self.core_mut().flights.overtake_all();
@@ -180,11 +189,11 @@ impl<K, V> Visit<'_, K, V> {
         Q: Equivalent<K> + ?Sized,
     {
         let hub = self.hub;
-        let slot = self.core().find(hash.fragment(), key)?;
-        let now = self.core().now(hub);
-        match self.core().hidden(slot, now) {
+        let slot = self.locked().find(hash.fragment(), key)?;
+        let now = self.shard.now(hub);
+        match self.shard.hidden(slot, self.locked().tags(slot), now) {
             None => Some(slot),
-            Some(Cause::Expired) if self.core().is_in_grace(slot, now, hub) => None,
+            Some(Cause::Expired) if self.shard.is_in_grace(slot, now, hub) => None,
             Some(cause) => {
                 self.remove(slot, cause);
                 None
@@ -227,36 +236,34 @@ impl<K, V> Visit<'_, K, V> {
     {
         let lifetimes = &self.hub.lifetimes;
         if lifetimes.keeps_ages {
-            if let Some(slot) = self.core().find(hash.fragment(), key) {
+            if let Some(slot) = self.locked().find(hash.fragment(), key) {
                 self.core().ages.failed(slot, lifetimes.retry_after, lifetimes.now());
             }
         }
     }
 
     pub(crate) fn tags_of(&self, slot: Slot) -> TagSet {
-        self.node(slot).tags.clone()
-    }
-}
-
-impl<K, V> super::Core<K, V> {
-    fn is_in_grace(&self, slot: Slot, now: u64, hub: &Hub<K, V>) -> bool {
-        let grace = hub.lifetimes.grace;
-        grace > 0 && self.deadlines.of(slot).saturating_add(grace) > now
+        self.locked().tags(slot).cloned().unwrap_or_default()
     }
 }
 
 impl<K, V> Shard<K, V> {
+    fn is_in_grace(&self, slot: Slot, now: u64, hub: &Hub<K, V>) -> bool {
+        let grace = hub.lifetimes.grace;
+        grace > 0 && self.deadlines.of(slot).saturating_add(grace) > now
+    }
+
     /// How old the value of `key` is, and until when it lives.
     pub(crate) fn age<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<(Freshness, u64)>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let core = self.core.read();
-        let slot = core.find(hash.fragment(), key)?;
-        let is_visible = core.generation == hub.generation.load(Ordering::SeqCst)
-            && core.hidden(slot, core.now(hub)).is_none();
-        let age = core.ages.of(slot).filter(|_| is_visible)?;
-        Some((age, core.deadlines.of(slot)))
+        let locked = self.vault.lock();
+        let slot = locked.find(hash.fragment(), key)?;
+        let hidden = self.hidden(slot, locked.tags(slot), self.now(hub));
+        let is_visible = !self.is_stale(hub) && hidden.is_none();
+        let age = locked.core().ages.of(slot).filter(|_| is_visible)?;
+        Some((age, self.deadlines.of(slot)))
     }
 
     /// The value of `key`, also if it has expired, but not for longer than the
@@ -266,18 +273,18 @@ impl<K, V> Shard<K, V> {
         Q: Equivalent<K> + ?Sized,
         V: Clone,
     {
-        let core = self.core.read();
-        if core.generation != hub.generation.load(Ordering::SeqCst) {
+        let locked = self.vault.lock();
+        if self.is_stale(hub) {
             return None;
         }
-        let slot = core.find(hash.fragment(), key)?;
+        let slot = locked.find(hash.fragment(), key)?;
         let now = hub.lifetimes.now();
-        let has_expired = match core.hidden(slot, now) {
+        let has_expired = match self.hidden(slot, locked.tags(slot), now) {
             None => false,
-            Some(Cause::Expired) if core.is_in_grace(slot, now, hub) => true,
+            Some(Cause::Expired) if self.is_in_grace(slot, now, hub) => true,
             Some(_) => return None,
         };
-        let age = core.ages.of(slot).unwrap_or_default();
-        Some(Stale { value: core.node(slot).value.clone(), age, has_expired })
+        let age = locked.core().ages.of(slot).unwrap_or_default();
+        Some(Stale { value: locked.value(slot).clone(), age, has_expired })
     }
 }

@@ -6,7 +6,7 @@
 //! `Eq` of keys and `Clone` of values, and it runs before anything changes, so
 //! a panic there leaves the shard as it was.
 //!
-//! Readers are served here; a writer makes a [`Visit`], which is in `visit.rs`,
+//! Readers are served here, without the lock; a writer makes a [`Visit`], which is in `visit.rs`,
 //! and what storing a value takes is in `store.rs`:
 //!
 //! ```text
@@ -17,27 +17,28 @@
 //! ```
 
 mod flights;
+mod plain;
 mod store;
 mod visit;
 
 pub(crate) use flights::{Boarding, Stale};
+pub(crate) use plain::Short;
 pub(crate) use store::Incoming;
-pub(crate) use visit::{Departed, Visit};
+pub(crate) use visit::Visit;
 
 use crate::budget::{Budget, Cost};
 use crate::claim::Claims;
-use crate::expiry::{Ages, Deadlines, Lifetimes, NEVER, nanos, until};
+use crate::expiry::{Ages, Deadlines, Lifetimes, Schedule, nanos, until};
 use crate::flight::Flights;
 use crate::hash::KeyHash;
-use crate::index::Index;
 use crate::listener::{Cause, Desk, Listener};
 use crate::policy::{Eviction, Notes, Policy};
-use crate::slab::{Node, Slab};
+use crate::slot::Slot;
 use crate::slot::hit_log::{HitLog, Noted};
-use crate::slot::{Residents, Slot};
 use crate::stats::Tally;
-use crate::sync::{Mutex, RwLock};
-use crate::tags::{Members, TagState};
+use crate::sync::Mutex;
+use crate::tags::{Members, TagSet, TagState};
+use crate::vault::{self, Cursor, Locked, Vault};
 use equivalent::Equivalent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,6 +48,8 @@ use std::time::Duration;
 pub(crate) struct Hub<K, V> {
     pub(crate) shards: usize,
     pub(crate) eviction: Eviction,
+    /// What readers note down for the policy.
+    pub(crate) notes: Notes,
     pub(crate) budget: Budget,
     /// Counts `invalidate_all`. A shard that was last tidied under another
     /// generation holds nothing that anybody may see.
@@ -56,17 +59,37 @@ pub(crate) struct Hub<K, V> {
 }
 
 impl<K, V> Hub<K, V> {
+    /// Whether entries are keys and values, and nothing else: no deadlines by
+    /// default, and nobody who listens.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.listener.is_none() && self.lifetimes.expiry.is_none() && self.lifetimes.is_endless()
+    }
+
+    /// Whether a hit only has to be counted with its entry, if at all.
+    pub(crate) fn looks_plainly(&self) -> bool {
+        self.lifetimes.expiry.is_none() && self.notes != Notes::Order
+    }
+
     /// One shard's fair share of the capacity, rounded down.
+    #[inline]
     fn share(&self) -> Cost {
         let max = self.budget.max();
-        let shards = self.shards as u64;
-        Cost { entries: max.entries / shards, weight: max.weight / shards }
+        // A power of two.
+        let bits = self.shards.trailing_zeros();
+        Cost { entries: max.entries >> bits, weight: max.weight >> bits }
     }
 
     fn new_policy(&self) -> Box<dyn Policy> {
         let mut policy = self.eviction.policy();
         policy.on_resize(self.entries_share());
         policy
+    }
+
+    /// As many entries as a shard has when the cache is full, and a few more:
+    /// hashes do not spread them quite evenly. `None` if that is not known.
+    fn entries_expected(&self) -> Option<usize> {
+        let share = usize::try_from(self.entries_share()).ok().filter(|n| *n < usize::MAX)?;
+        Some(share + 4 * share.isqrt() + 8)
     }
 
     /// The share as policies see it, rounded up; `u64::MAX` if unbounded.
@@ -78,96 +101,72 @@ impl<K, V> Hub<K, V> {
     }
 }
 
+/// The vault of a shard, whose lock guards the shard's core.
+pub(crate) type ShardVault<K, V> = Vault<K, V, Core<K, V>>;
+/// An entry of a shard that a reader holds.
+pub(crate) type Held<'a, K, V> = vault::Held<'a, K, V, Core<K, V>>;
+
+/// Readers look at what comes first; writers write what comes last.
+#[repr(C)]
 pub(crate) struct Shard<K, V> {
+    vault: ShardVault<K, V>,
+    deadlines: Deadlines,
+    /// The generation of the hub under which this shard was last tidied up.
+    generation: AtomicU64,
     home: usize,
-    core: RwLock<Core<K, V>>,
     hit_log: HitLog,
-    /// What others may know without the lock.
     gauge: Gauge,
     /// Invalidated tags of which this shard holds entries.
     doomed: Mutex<Vec<Arc<TagState>>>,
     desk: Desk<K, V>,
 }
 
+/// What others may know of a shard without its lock. On a cache line of its
+/// own: each writer writes it, and readers do not care.
 #[derive(Default)]
+#[repr(align(128))]
 struct Gauge {
     entries: AtomicU64,
     weight: AtomicU64,
-    generation: AtomicU64,
     has_doomed: AtomicBool,
 }
 
-/// What the lock guards.
-struct Core<K, V> {
-    index: Index,
-    slab: Slab<K, V>,
+/// What the lock guards besides the entries themselves.
+pub(crate) struct Core<K, V> {
     policy: Box<dyn Policy>,
-    notes: Notes,
     weight: u64,
-    deadlines: Deadlines,
+    schedule: Schedule,
     ages: Ages,
     members: Members,
     claims: Claims<K>,
     flights: Flights<K, V>,
-    generation: u64,
     tally: Tally,
 }
 
 impl<K, V> Core<K, V> {
-    fn new(hub: &Hub<K, V>, generation: u64) -> Self {
-        let policy = hub.new_policy();
+    fn new(hub: &Hub<K, V>) -> Self {
         Core {
-            index: Index::new(),
-            slab: Slab::new(),
-            notes: policy.notes(),
-            policy,
+            policy: hub.new_policy(),
             weight: 0,
-            deadlines: Deadlines::default(),
+            schedule: Schedule::default(),
             ages: Ages::default(),
             members: Members::default(),
             claims: Claims::default(),
             flights: Flights::default(),
-            generation,
             tally: Tally::default(),
         }
-    }
-
-    fn find<Q: Equivalent<K> + ?Sized>(&self, hash: u32, key: &Q) -> Option<Slot> {
-        self.index.find(hash, |slot| {
-            // The hash first: it is at hand, the key is a pointer away.
-            self.slab.hash(slot) == hash
-                && self.slab.get(slot).is_some_and(|node| key.equivalent(&node.key))
-        })
-    }
-
-    fn node(&self, slot: Slot) -> &Arc<Node<K, V>> {
-        self.slab.get(slot).expect("the index knows occupied slots only")
-    }
-
-    fn slot_of(&self, hash: KeyHash, node: &Arc<Node<K, V>>) -> Option<Slot> {
-        self.index.find(hash.fragment(), |slot| Arc::ptr_eq(self.node(slot), node))
-    }
-
-    /// What time it is, if entries have deadlines: there is no need to look at
-    /// the clock otherwise.
-    fn now(&self, hub: &Hub<K, V>) -> u64 {
-        if self.deadlines.is_unused() { 0 } else { hub.lifetimes.now() }
-    }
-
-    /// Why the entry at `slot` must not be seen, if so.
-    fn hidden(&self, slot: Slot, now: u64) -> Option<Cause> {
-        if self.node(slot).tags.any_dead() {
-            return Some(Cause::Invalidated);
-        }
-        (self.deadlines.of(slot) <= now).then_some(Cause::Expired)
     }
 }
 
 impl<K, V> Shard<K, V> {
     pub(crate) fn new(home: usize, hub: &Hub<K, V>) -> Self {
+        let vault = Vault::new(Core::new(hub));
+        vault.lock().expect(hub.entries_expected());
         Shard {
+            vault,
+            deadlines: Deadlines::default(),
+            generation: AtomicU64::new(0),
             home,
-            core: RwLock::new(Core::new(hub, 0)),
             hit_log: HitLog::default(),
             gauge: Gauge::default(),
             doomed: Mutex::default(),
@@ -177,70 +176,142 @@ impl<K, V> Shard<K, V> {
 
     /// Locks the shard for writing, and tidies it up first.
     pub(crate) fn visit<'a>(&'a self, hub: &'a Hub<K, V>) -> Visit<'a, K, V> {
-        Visit::begin(self, hub, self.core.write())
+        Visit::begin(self, hub, self.vault.lock())
     }
 
-    /// Looks `key` up and hands the entry to `use_it`, under the shared lock:
-    /// `use_it` may clone, and nothing else.
+    /// What time it is, if entries have deadlines: there is no need to look at
+    /// the clock otherwise.
+    #[inline]
+    fn now(&self, hub: &Hub<K, V>) -> u64 {
+        if self.deadlines.is_unused() { 0 } else { hub.lifetimes.now() }
+    }
+
+    /// Why an entry must not be seen, if so.
+    #[inline]
+    fn hidden(&self, slot: Slot, tags: Option<&TagSet>, now: u64) -> Option<Cause> {
+        if tags.is_some_and(TagSet::any_dead) {
+            return Some(Cause::Invalidated);
+        }
+        (self.deadlines.of(slot) <= now).then_some(Cause::Expired)
+    }
+
+    /// Whether everything here was invalidated since the shard was tidied up.
+    #[inline]
+    fn is_stale(&self, hub: &Hub<K, V>) -> bool {
+        self.generation.load(Ordering::SeqCst) != hub.generation.load(Ordering::SeqCst)
+    }
+
+    /// The visible entry of `key`, and what time it is. Takes no lock.
+    #[inline]
+    fn find<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<(Held<'_, K, V>, u64)>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if self.is_stale(hub) {
+            self.tidy_up(hub);
+            return None;
+        }
+        let held = self.vault.find(hash.fragment(), key)?;
+        if self.deadlines.is_unused() && self.vault.is_without_tags() {
+            return Some((held, 0));
+        }
+        self.if_visible(hub, held)
+    }
+
+    #[inline]
+    fn if_visible<'a>(
+        &'a self,
+        hub: &Hub<K, V>,
+        held: Held<'a, K, V>,
+    ) -> Option<(Held<'a, K, V>, u64)> {
+        let now = self.now(hub);
+        if self.hidden(held.slot(), held.tags(), now).is_some() {
+            drop(held);
+            self.tidy_up(hub);
+            return None;
+        }
+        Some((held, now))
+    }
+
+    /// Something here was invalidated or has expired: this is "the next time
+    /// the shard does anything", and a miss may take its time.
+    #[cold]
+    fn tidy_up(&self, hub: &Hub<K, V>) {
+        drop(self.visit(hub));
+    }
+
+    /// The short way of a look-up that is a use, for a cache in which that means
+    /// to count it with the entry and nothing more. `None` if it has to go the
+    /// long way.
+    #[inline(always)]
+    pub(crate) fn look_plainly<Q, R>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
+    ) -> Option<Option<R>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if self.is_stale(hub) {
+            return None;
+        }
+        let Some(held) = self.vault.find(hash.fragment(), key) else { return Some(None) };
+        if !(self.deadlines.is_unused() && self.vault.is_without_tags()) {
+            return None;
+        }
+        held.bump();
+        Some(Some(use_it(&held)))
+    }
+
+    /// Looks `key` up and hands the entry to `use_it`, which may clone, and
+    /// nothing else: other values of the key are held back meanwhile.
     pub(crate) fn look<Q, R>(
         &self,
         hub: &Hub<K, V>,
         hash: KeyHash,
         key: &Q,
         intent: Intent,
-        use_it: impl FnOnce(&Arc<Node<K, V>>) -> R,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let core = self.core.read();
-        if core.generation == hub.generation.load(Ordering::SeqCst) {
-            let slot = core.find(hash.fragment(), key)?;
-            let now = core.now(hub);
-            if core.hidden(slot, now).is_none() {
-                let used = use_it(core.node(slot));
-                let noted = self.note_hit(&core, slot, intent, now);
-                drop(core);
-                if noted == Noted::Filled {
-                    self.settle();
-                }
-                return Some(used);
-            }
+        let (held, now) = self.find(hub, hash, key)?;
+        let used = use_it(&held);
+        if intent == Intent::Use {
+            self.note_hit(hub, held, now);
         }
-        drop(core);
-        // Something here was invalidated or has expired: this is "the next
-        // time the shard does anything", and a miss may take its time.
-        drop(self.visit(hub));
-        None
+        Some(used)
+    }
+
+    /// Looks `key` up for a use that may take its time.
+    pub(crate) fn hold<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<Held<'_, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let (held, now) = self.find(hub, hash, key)?;
+        held.narrow();
+        if self.note_hit_of(hub, &held, now) == Noted::Filled {
+            self.settle();
+        }
+        Some(held)
     }
 
     /// Lets a read prolong or shorten the life of its entry, as the cache's
-    /// `Expiry` says. Runs the user's code, so after the look-up's lock.
-    pub(crate) fn expire_on_read(&self, hub: &Hub<K, V>, hash: KeyHash, node: &Arc<Node<K, V>>) {
+    /// `Expiry` says. Runs the user's code.
+    pub(crate) fn expire_on_read(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>) {
         let Some(expiry) = &hub.lifetimes.expiry else { return };
-        let current = self.remaining(hub, hash, node);
-        let wanted = expiry.on_read(&node.key, &node.value, current);
+        let current = until(self.deadlines.of(held.slot()), hub.lifetimes.now());
+        let wanted = expiry.on_read(held.key(), held.value(), current);
         if wanted == current {
             return;
         }
         let now = hub.lifetimes.now();
-        let core = self.core.read();
-        let slot = core.slot_of(hash, node);
-        let is_sooner = slot.is_some_and(|s| core.deadlines.set_own(s, nanos(wanted), now));
-        drop(core);
-        if is_sooner {
-            let mut visit = self.visit(hub);
-            if let Some(slot) = visit.slot_of(hash, node) {
-                visit.core_mut().deadlines.reschedule(slot, now);
-            }
+        if self.deadlines.set_own(held.slot(), nanos(wanted), now) {
+            self.visit(hub).reschedule(held.slot(), now);
         }
-    }
-
-    /// How long the entry of `node` has to live; `MAX` without a deadline.
-    fn remaining(&self, hub: &Hub<K, V>, hash: KeyHash, node: &Arc<Node<K, V>>) -> Duration {
-        let core = self.core.read();
-        let deadline = core.slot_of(hash, node).map_or(NEVER, |slot| core.deadlines.of(slot));
-        until(deadline, hub.lifetimes.now())
     }
 
     /// How long `key` has to live: `None` without a value, `MAX` without a
@@ -249,55 +320,60 @@ impl<K, V> Shard<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let core = self.core.read();
-        if core.generation != hub.generation.load(Ordering::SeqCst) {
+        if self.is_stale(hub) {
             return None;
         }
-        let slot = core.find(hash.fragment(), key)?;
+        let held = self.vault.find(hash.fragment(), key)?;
         let now = hub.lifetimes.now();
-        let is_visible = core.hidden(slot, now).is_none();
-        is_visible.then(|| until(core.deadlines.of(slot), now))
+        let is_visible = self.hidden(held.slot(), held.tags(), now).is_none();
+        is_visible.then(|| until(self.deadlines.of(held.slot()), now))
     }
 
-    fn note_hit(&self, core: &Core<K, V>, slot: Slot, intent: Intent, now: u64) -> Noted {
-        if intent == Intent::Use {
-            core.deadlines.touch(slot, now);
+    /// Notes the hit, and lets go of the entry.
+    #[inline]
+    fn note_hit(&self, hub: &Hub<K, V>, held: Held<'_, K, V>, now: u64) {
+        if hub.notes == Notes::Count && self.deadlines.is_unused() {
+            return held.bump();
         }
-        match (intent, core.notes) {
-            (Intent::Peek, _) | (_, Notes::Nothing) => Noted::Kept,
-            (Intent::Use, Notes::Count) => {
-                core.slab.bump(slot);
+        if self.note_hit_of(hub, &held, now) == Noted::Filled {
+            drop(held);
+            self.settle();
+        }
+    }
+
+    fn note_hit_of(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>, now: u64) -> Noted {
+        self.deadlines.touch(held.slot(), now);
+        match hub.notes {
+            Notes::Nothing => Noted::Kept,
+            Notes::Count => {
+                held.bump();
                 Noted::Kept
             }
-            (Intent::Use, Notes::Order) => self.hit_log.push(slot),
+            Notes::Order => self.hit_log.push(held.slot()),
         }
     }
 
     /// Empties a full hit log, unless someone else has the lock.
     #[cold]
     fn settle(&self) {
-        if let Some(mut core) = self.core.try_write() {
-            self.replay_hits(&mut core);
+        if let Some(mut locked) = self.vault.try_lock() {
+            self.replay_hits(&mut locked);
         }
     }
 
-    fn replay_hits(&self, core: &mut Core<K, V>) {
-        if core.notes == Notes::Order {
-            let Core { policy, slab, .. } = core;
-            self.hit_log.drain(|slot| {
-                if slab.get(slot).is_some() {
-                    policy.on_hit(slot);
-                }
-            });
-        }
+    fn replay_hits(&self, locked: &mut Locked<'_, K, V, Core<K, V>>) {
+        self.hit_log.drain(|slot| {
+            // It may have left since, and another entry have its place.
+            if locked.is_linked(slot) {
+                locked.core_mut().policy.on_hit(slot);
+            }
+        });
     }
 
     /// Frees what was invalidated, if anything was.
     pub(crate) fn free_hidden(&self, hub: &Hub<K, V>) {
-        let is_stale =
-            self.gauge.generation.load(Ordering::SeqCst) != hub.generation.load(Ordering::SeqCst);
-        if is_stale || self.gauge.has_doomed.load(Ordering::SeqCst) {
-            drop(self.visit(hub));
+        if self.is_stale(hub) || self.gauge.has_doomed.load(Ordering::SeqCst) {
+            self.tidy_up(hub);
         }
     }
 
@@ -310,7 +386,7 @@ impl<K, V> Shard<K, V> {
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        self.core.read().tally
+        self.vault.lock().core().tally
     }
 
     /// Tells this shard that a tag was invalidated.
@@ -319,51 +395,71 @@ impl<K, V> Shard<K, V> {
         self.gauge.has_doomed.store(true, Ordering::SeqCst);
     }
 
-    /// The first visible entry at or after position `from`, and where the next
-    /// search begins. Nothing stays locked.
+    /// The next visible entry. Nothing stays locked.
     pub(crate) fn entry_from(
         &self,
         hub: &Hub<K, V>,
-        from: usize,
-    ) -> Option<(Arc<Node<K, V>>, usize)> {
-        let core = self.core.read();
-        if core.generation != hub.generation.load(Ordering::SeqCst) {
+        cursor: &mut Cursor,
+    ) -> Option<Held<'_, K, V>> {
+        if self.is_stale(hub) {
             return None;
         }
-        let now = core.now(hub);
-        (from..core.slab.slots()).find_map(|index| {
-            let slot = Slot::from_index(index);
-            let node = core.slab.get(slot)?;
-            let is_visible = core.hidden(slot, now).is_none();
-            is_visible.then(|| (Arc::clone(node), index + 1))
-        })
+        let (now, locked) = (self.now(hub), self.vault.lock());
+        while let Some(slot) = locked.next(cursor) {
+            if self.hidden(slot, locked.tags(slot), now).is_none() {
+                return Some(locked.hold(slot));
+            }
+        }
+        None
+    }
+
+    /// All visible entries, from the one that would leave first, each with its
+    /// hash.
+    pub(crate) fn coldest_first(&self, hub: &Hub<K, V>) -> Vec<(Slot, u32)> {
+        let mut visit = self.visit(hub);
+        let now = self.now(hub);
+        let (core, all) = visit.locked_mut().parts();
+        let mut slots = core.policy.coldest_first(&all);
+        let locked = visit.locked();
+        slots.retain(|slot| self.hidden(*slot, locked.tags(*slot), now).is_none());
+        slots.into_iter().map(|slot| (slot, locked.hash(slot))).collect()
+    }
+
+    /// The entry at `slot`, if there is still one of that hash, and visible.
+    pub(crate) fn entry_at(
+        &self,
+        hub: &Hub<K, V>,
+        (slot, hash): (Slot, u32),
+    ) -> Option<Held<'_, K, V>> {
+        let (now, locked) = (self.now(hub), self.vault.lock());
+        let is_visible = !self.is_stale(hub)
+            && locked.is_linked(slot)
+            && locked.hash(slot) == hash
+            && self.hidden(slot, locked.tags(slot), now).is_none();
+        is_visible.then(|| locked.hold(slot))
     }
 
     /// Checks that everything the lock guards agrees, and returns the usage.
     pub(crate) fn validate(&self, hub: &Hub<K, V>) -> Result<Cost, String> {
-        let visit = self.visit(hub);
-        let core = visit.core();
-        core.slab.validate()?;
-        core.index.validate(|slot| core.slab.hash(slot))?;
-        core.policy.validate(&core.slab)?;
-        core.members.validate(self.home)?;
-        core.deadlines.validate(core.slab.occupied())?;
-        let mut ordered = core.policy.coldest_first(&core.slab);
+        let mut visit = self.visit(hub);
+        let (core, all) = visit.locked_mut().parts();
+        core.policy.validate(&all)?;
+        let mut ordered = core.policy.coldest_first(&all);
         ordered.sort_unstable();
-        if !ordered.iter().copied().eq(core.slab.occupied()) {
+        let (locked, core) = (visit.locked(), visit.core());
+        locked.validate()?;
+        if !ordered.iter().copied().eq(locked.linked()) {
             return Err("the policy's entries are not the slab's".to_owned());
         }
-        let mut indexed: Vec<Slot> = core.index.slots().collect();
-        indexed.sort_unstable();
-        if indexed != ordered || core.index.len() != core.slab.len() {
-            return Err("the index's entries are not the slab's".to_owned());
-        }
-        let weight: u64 = ordered.iter().map(|slot| u64::from(core.slab.weight(*slot))).sum();
+        core.members.validate(self.home)?;
+        self.deadlines.validate(&core.schedule, locked.linked())?;
+        let weight: u64 = ordered.iter().map(|slot| u64::from(locked.weight(*slot))).sum();
         if weight != core.weight {
             return Err(format!("entries weigh {weight}, but {} is counted", core.weight));
         }
-        let tags = ordered.iter().map(|slot| core.node(*slot).tags.iter().count()).sum::<usize>();
-        let is_member = |slot: &Slot| core.members.is_member(*slot, &core.node(*slot).tags);
+        let tags_of = |slot: &Slot| locked.tags(*slot).cloned().unwrap_or_default();
+        let tags = ordered.iter().map(|slot| tags_of(slot).iter().count()).sum::<usize>();
+        let is_member = |slot: &Slot| core.members.is_member(*slot, &tags_of(slot));
         if tags != core.members.memberships() || !ordered.iter().all(is_member) {
             return Err("the tags' entries are not the slab's".to_owned());
         }
@@ -373,7 +469,7 @@ impl<K, V> Shard<K, V> {
         if core.flights.flying() > 0 {
             return Err("a load was left behind".to_owned());
         }
-        Ok(Cost { entries: core.slab.len() as u64, weight })
+        Ok(Cost { entries: locked.len() as u64, weight })
     }
 }
 

@@ -9,17 +9,16 @@
 //!                                           ▼ share: then another one lends
 //! ```
 
-use super::Visit;
 use super::visit::RECLAIM_STEPS;
+use super::{Core, Hub, Shard, Visit};
 use crate::budget::{Cost, Credit, Shortage};
 use crate::expiry::Span;
 use crate::hash::KeyHash;
-use crate::listener::{Cause, Removal};
+use crate::listener::Cause;
 use crate::policy::Need;
-use crate::slab::Node;
-use crate::slot::{Residents, Slot};
-use crate::tags::TagSet;
-use std::sync::Arc;
+use crate::slab::Entry;
+use crate::slot::Slot;
+use crate::vault::{Left, Locked};
 
 /// What is known of an entry before it is stored.
 #[derive(Clone, Copy)]
@@ -27,6 +26,34 @@ pub(crate) struct Incoming {
     pub(crate) hash: KeyHash,
     pub(crate) cost: Cost,
     pub(crate) span: Span,
+}
+
+/// What became of the value that a newcomer was to take the place of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Predecessor {
+    InPlace,
+    /// It left while room was made.
+    Gone(Cause),
+}
+
+impl<K, V> Shard<K, V> {
+    /// Whether this shard would still be within its share with `cost` more:
+    /// then another one has more than its share, and ought to give.
+    #[inline]
+    pub(super) fn is_poor(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &Locked<'_, K, V, Core<K, V>>,
+        need: Need,
+        cost: Cost,
+    ) -> bool {
+        let share = hub.share();
+        hub.shards > 1
+            && match need {
+                Need::Entry => locked.len() as u64 + cost.entries <= share.entries,
+                Need::Weight => locked.core().weight.saturating_add(cost.weight) <= share.weight,
+            }
+    }
 }
 
 impl<'a, K, V> Visit<'a, K, V> {
@@ -43,23 +70,23 @@ impl<'a, K, V> Visit<'a, K, V> {
         incoming: Incoming,
         found: Option<Slot>,
         credit: &mut Credit<'a>,
-        make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
+        make: impl FnOnce(&mut Self) -> Entry<K, V>,
     ) -> Result<(), Shortage> {
         if !self.could_hold(incoming.cost) {
             if let Some(slot) = found {
                 self.remove(slot, Cause::Replaced);
             }
-            let node = make(self);
-            self.put_aside(incoming.hash.fragment(), node, Cause::Rejected);
+            let entry = make(self);
+            self.put_aside(incoming.hash.fragment(), Left::Owned(entry), Cause::Rejected);
             return Ok(());
         }
         match found {
             Some(slot) => self.store_over(incoming, slot, credit, make),
             None => {
                 self.make_room(incoming.cost, None, credit)?;
-                let node = make(self);
+                let entry = make(self);
                 credit.spend(incoming.cost);
-                self.link(incoming, node);
+                self.link(incoming, entry);
                 Ok(())
             }
         }
@@ -71,159 +98,139 @@ impl<'a, K, V> Visit<'a, K, V> {
         incoming: Incoming,
         slot: Slot,
         credit: &mut Credit<'a>,
-        make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
+        make: impl FnOnce(&mut Self) -> Entry<K, V>,
     ) -> Result<(), Shortage> {
         self.note_use(slot);
         let weight = |weight| Cost { entries: 0, weight };
-        let (was, is) = (u64::from(self.core().slab.weight(slot)), incoming.cost.weight);
+        let (was, is) = (u64::from(self.locked().weight(slot)), incoming.cost.weight);
         let growth = weight(is.saturating_sub(was));
-        let old = Arc::as_ptr(self.node(slot));
-        self.make_room(growth, Some(slot), credit)?;
-        if self.core().slab.get(slot).is_none() {
-            return self.store_after(old, incoming, credit, make);
+        match self.make_room(growth, Some(slot), credit)? {
+            Predecessor::InPlace => {}
+            // Its time was up: the newcomer is stored like any other.
+            Predecessor::Gone(Cause::Expired) => return self.store(incoming, None, credit, make),
+            // The policy chose this very entry to make room for its new value.
+            Predecessor::Gone(_) => {
+                let entry = make(self);
+                // It came and went: counted both ways, so that sums agree.
+                self.core_mut().tally.inserts += 1;
+                self.put_aside(incoming.hash.fragment(), Left::Owned(entry), Cause::Size);
+                return Ok(());
+            }
         }
-        let node = make(self);
+        let entry = make(self);
         credit.spend(growth);
         credit.refund(weight(was.saturating_sub(is)));
-        self.swap(incoming, slot, node);
+        self.swing(incoming, slot, entry);
         Ok(())
     }
 
-    /// Stores a value whose predecessor `old` left while room was made for it.
-    fn store_after(
-        &mut self,
-        old: *const Node<K, V>,
-        incoming: Incoming,
-        credit: &mut Credit<'a>,
-        make: impl FnOnce(&mut Self) -> Arc<Node<K, V>>,
-    ) -> Result<(), Shortage> {
-        let is_old = |gone: &&Removal<K, V>| Arc::as_ptr(&gone.node) == old;
-        match self.gone.iter().find(is_old).map(|gone| gone.cause) {
-            // Its time was up: the newcomer is stored like any other.
-            Some(Cause::Expired) => self.store(incoming, None, credit, make),
-            // The policy chose this very entry to make room for its new value.
-            _ => {
-                let node = make(self);
-                // It came and went: counted both ways, so that sums agree.
-                self.core_mut().tally.inserts += 1;
-                self.put_aside(incoming.hash.fragment(), node, Cause::Size);
-                Ok(())
-            }
-        }
-    }
-
-    fn swap(&mut self, incoming: Incoming, slot: Slot, node: Arc<Node<K, V>>) {
+    /// Puts a value in the place of the older one at `old`.
+    fn swing(&mut self, incoming: Incoming, old: Slot, entry: Entry<K, V>) {
         let home = self.shard.home;
-        let core = self.core_mut();
-        let tags = node.tags.clone();
-        let (was, is) = (core.slab.weight(slot), incoming.cost.weight);
-        let old = core.slab.replace(slot, node);
+        if let Some(tags) = self.locked().tags(old).filter(|tags| !tags.is_empty()).cloned() {
+            self.core_mut().members.leave(home, old, &tags);
+        }
+        let hash = incoming.hash.fragment();
+        let (was, is) = (self.locked().weight(old), incoming.cost.weight);
+        let new = self.fill(incoming, entry);
+        let left = self.locked_mut().swing(old, new);
+        let (core, all) = self.locked_mut().parts();
+        core.policy.on_move(old, new);
         if is != u64::from(was) {
-            core.slab.set_weight(slot, is as u32);
             core.weight = core.weight - u64::from(was) + is;
-            core.policy.on_reweigh(slot, was, &core.slab);
+            core.policy.on_reweigh(new, was, &all);
         }
         core.tally.inserts += 1;
-        core.members.leave(home, slot, &old.tags);
-        self.put_aside(incoming.hash.fragment(), old, Cause::Replaced);
-        self.start_life(slot, incoming.span, &tags);
+        core.schedule.cancel(old);
+        self.put_aside(hash, left, Cause::Replaced);
     }
 
-    fn link(&mut self, incoming: Incoming, node: Arc<Node<K, V>>) {
-        let hash = incoming.hash.fragment();
-        let core = self.core_mut();
-        let tags = node.tags.clone();
-        let slot = core.slab.insert(hash, incoming.cost.weight as u32, node);
-        let slab = &core.slab;
-        core.index.insert(hash, slot, |slot| slab.hash(slot));
-        core.policy.on_insert(slot, &core.slab);
+    #[inline]
+    fn link(&mut self, incoming: Incoming, entry: Entry<K, V>) {
+        let slot = self.fill(incoming, entry);
+        self.locked_mut().link(slot);
+        let (core, all) = self.locked_mut().parts();
+        core.policy.on_insert(slot, &all);
         core.weight += incoming.cost.weight;
         core.tally.inserts += 1;
-        self.start_life(slot, incoming.span, &tags);
     }
 
-    /// Starts the life of the value that was just stored at `slot`.
-    fn start_life(&mut self, slot: Slot, span: Span, tags: &TagSet) {
-        let (hub, load_nanos) = (self.hub, self.load_nanos);
+    /// Makes an entry ready to be found.
+    #[inline]
+    fn fill(&mut self, incoming: Incoming, entry: Entry<K, V>) -> Slot {
+        let (shard, hub, load_nanos) = (self.shard, self.hub, self.load_nanos);
+        let tags = (!entry.tags.is_empty()).then(|| entry.tags.clone());
+        let weight = incoming.cost.weight as u32;
+        let slot = self.locked_mut().fill(incoming.hash.fragment(), weight, entry);
         let core = self.core_mut();
-        if span != Span::ENDLESS || !core.deadlines.is_unused() {
-            core.deadlines.begin(slot, span, hub.lifetimes.now());
+        if incoming.span != Span::ENDLESS || !shard.deadlines.is_unused() {
+            shard.deadlines.begin(&mut core.schedule, slot, incoming.span, hub.lifetimes.now());
         }
         core.ages.begin(slot, &hub.lifetimes, load_nanos);
-        self.join(slot, tags);
-    }
-
-    fn join(&mut self, slot: Slot, tags: &TagSet) {
-        let home = self.shard.home;
-        if let Some(dead) = self.core_mut().members.join(home, slot, tags) {
+        let dead = tags.and_then(|tags| core.members.join(shard.home, slot, &tags));
+        if let Some(dead) = dead {
             // It was invalidated between its look-up and here.
-            self.shard.doom(dead);
+            shard.doom(dead);
         }
+        slot
     }
 
     /// Evicts until `credit` covers `cost`, what has expired first, or until
     /// `replaced`, which the room is for, has left itself. Fails if another
     /// shard has to help.
+    #[inline]
     fn make_room(
         &mut self,
         cost: Cost,
         replaced: Option<Slot>,
         credit: &mut Credit<'a>,
-    ) -> Result<(), Shortage> {
+    ) -> Result<Predecessor, Shortage> {
         while let Err(need) = credit.raise_to(cost) {
-            if replaced.is_some_and(|slot| self.core().slab.get(slot).is_none()) {
-                break;
-            }
-            if self.reclaim_one() {
-                continue;
-            }
-            if self.is_poor(need, cost) || !self.evict(need, credit) {
-                return Err(Shortage { need, wanted: cost });
+            let (leaver, cause) = match self.reclaim_one() {
+                Some(slot) => (Some(slot), Cause::Expired),
+                None if self.shard.is_poor(self.hub, self.locked(), need, cost) => {
+                    (None, Cause::Size)
+                }
+                None => (self.evict(need, credit), Cause::Size),
+            };
+            match leaver {
+                None => return Err(Shortage { need, wanted: cost }),
+                leaver if leaver == replaced => return Ok(Predecessor::Gone(cause)),
+                Some(_) => {}
             }
         }
-        Ok(())
-    }
-
-    /// Whether this shard would still be within its share with `cost` more:
-    /// then another one has more than its share, and ought to give.
-    fn is_poor(&self, need: Need, cost: Cost) -> bool {
-        let share = self.hub.share();
-        let core = self.core();
-        self.hub.shards > 1
-            && match need {
-                Need::Entry => core.slab.len() as u64 + cost.entries <= share.entries,
-                Need::Weight => core.weight.saturating_add(cost.weight) <= share.weight,
-            }
+        Ok(Predecessor::InPlace)
     }
 
     /// Takes out an entry that has expired, if one is soon found.
-    fn reclaim_one(&mut self) -> bool {
-        if self.core().deadlines.is_unused() {
-            return false;
+    #[inline]
+    fn reclaim_one(&mut self) -> Option<Slot> {
+        if self.core().schedule.is_empty() {
+            return None;
         }
         let (now, mut steps) = (self.hub.lifetimes.reclaimable(), RECLAIM_STEPS);
-        let due = self.core_mut().deadlines.pop_due(now, &mut steps);
-        if let Some(slot) = due {
-            self.remove(slot, Cause::Expired);
-        }
-        due.is_some()
+        let due = self.pop_due(now, &mut steps)?;
+        self.remove(due, Cause::Expired);
+        Some(due)
     }
 
     /// Evicts one entry and adds what it cost to `credit`.
-    fn evict(&mut self, need: Need, credit: &mut Credit<'_>) -> bool {
-        let core = self.core_mut();
-        let Some(victim) = core.policy.evict(need, &core.slab) else { return false };
-        let cost = self.unlink(victim, Cause::Size);
+    #[inline]
+    fn evict(&mut self, need: Need, credit: &mut Credit<'_>) -> Option<Slot> {
+        let (core, all) = self.locked_mut().parts();
+        let victim = core.policy.evict(need, &all)?;
+        let (hash, cost, left) = self.unlink(victim);
+        self.put_aside(hash, left, Cause::Size);
         credit.refund(cost);
-        true
+        Some(victim)
     }
 
     /// Evicts for another shard's sake: one entry at least, and more as long
     /// as this shard has more than its share and `credit` is not enough.
     pub(crate) fn lend(&mut self, shortage: Shortage, credit: &mut Credit<'_>) {
-        while self.evict(shortage.need, credit) {
-            let (core, share) = (self.core(), self.hub.share());
-            let is_rich = core.slab.len() as u64 > share.entries || core.weight > share.weight;
+        while self.evict(shortage.need, credit).is_some() {
+            let (entries, share) = (self.locked().len() as u64, self.hub.share());
+            let is_rich = entries > share.entries || self.core().weight > share.weight;
             if credit.raise_to(shortage.wanted).is_ok() || !is_rich {
                 break;
             }
@@ -237,7 +244,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         let mut has_shrunk = false;
         for _ in 0..most {
             let Some(need) = hub.budget.excess() else { break };
-            if !self.evict(need, &mut Credit::new(&hub.budget)) {
+            if self.evict(need, &mut Credit::new(&hub.budget)).is_none() {
                 break;
             }
             has_shrunk = true;

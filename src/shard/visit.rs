@@ -1,18 +1,18 @@
 //! A stay in a locked shard: what writers do there, and what follows from it.
 
-use super::{Core, Hub, Shard};
+use super::{Core, Held, Hub, Shard};
 use crate::budget::Cost;
 use crate::claim::{Claims, Turn};
-use crate::expiry::{Ages, Deadlines, nanos};
+use crate::expiry::{Ages, Schedule, nanos};
 use crate::flight::Overtaken;
 use crate::hash::KeyHash;
-use crate::index::Index;
-use crate::listener::{Cause, Desk, Gone, Listener, Receipt, Removal};
+use crate::listener::{Cause, Gone, Receipt, Removal};
 use crate::policy::Notes;
-use crate::slab::{Node, Slab};
-use crate::slot::{Residents, Slot};
-use crate::sync::RwLockWriteGuard;
+use crate::slab::Entry;
+use crate::slot::Slot;
+use crate::steady::Steady;
 use crate::tags::Members;
+use crate::vault::{Left, Locked};
 use equivalent::Equivalent;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,12 +23,17 @@ pub(super) const RECLAIM_STEPS: usize = 64;
 
 /// A stay in a locked shard. When it ends, whichever way, the shard is
 /// unlocked, and then what left is told and dropped.
+#[must_use = "dropping this runs the user's code: do it where that may run"]
 pub(crate) struct Visit<'a, K, V> {
     pub(super) shard: &'a Shard<K, V>,
     pub(super) hub: &'a Hub<K, V>,
-    /// `None` only while the visit ends.
-    core: Option<RwLockWriteGuard<'a, Core<K, V>>>,
-    pub(super) gone: Gone<K, V>,
+    /// `None` once the shard is unlocked.
+    locked: Option<Locked<'a, K, V, Core<K, V>>>,
+    gone: Gone<K, V>,
+    /// What left and is at the desk, if somebody listens.
+    posted: Option<Receipt>,
+    /// Entries that left before, and whose readers have gone since.
+    junk: Vec<Entry<K, V>>,
     /// Loads that were overtaken or forgotten; nobody is told, but their keys
     /// and errors are dropped.
     pub(super) overtaken: Overtaken<K, V>,
@@ -37,105 +42,131 @@ pub(crate) struct Visit<'a, K, V> {
 }
 
 impl<K, V> Drop for Visit<'_, K, V> {
+    #[inline]
     fn drop(&mut self) {
-        drop(self.leave());
+        self.unlock();
+        if let (Some(receipt), Some(listener)) = (self.posted.take(), &self.hub.listener) {
+            self.shard.desk.work(&receipt, listener, &self.shard.vault);
+        }
     }
 }
 
-/// What a visit has put aside. It is told and dropped when this is.
-#[must_use = "dropping this runs the user's code: do it where that may run"]
-pub(crate) enum Departed<'a, K, V> {
-    /// There is a listener, and its desk holds what left.
-    Posted {
-        desk: &'a Desk<K, V>,
-        receipt: Receipt,
-        listener: &'a Listener<K, V>,
-        _overtaken: Overtaken<K, V>,
-    },
-    /// Nobody listens.
-    Unheard { _gone: Gone<K, V>, _overtaken: Overtaken<K, V> },
+/// An entry that was taken out, for someone who wants its value.
+pub(crate) enum Taken<K, V> {
+    Entry(Entry<K, V>),
+    /// Others look at it, or will hear of it.
+    Clone(V),
 }
 
-impl<K, V> Drop for Departed<'_, K, V> {
-    fn drop(&mut self) {
-        if let Departed::Posted { desk, receipt, listener, .. } = self {
-            desk.work(receipt, listener);
+impl<K, V> Taken<K, V> {
+    /// Drops the key: not to be called under a lock.
+    pub(crate) fn into_value(self) -> V {
+        match self {
+            Taken::Entry(entry) => entry.value,
+            Taken::Clone(value) => value,
         }
     }
 }
 
 impl<'a, K, V> Visit<'a, K, V> {
     /// Begins with tidying up.
+    #[inline]
     pub(super) fn begin(
         shard: &'a Shard<K, V>,
         hub: &'a Hub<K, V>,
-        core: RwLockWriteGuard<'a, Core<K, V>>,
+        locked: Locked<'a, K, V, Core<K, V>>,
     ) -> Self {
-        let (gone, overtaken) = (Gone::new(), Overtaken::new());
-        let mut visit = Visit { shard, hub, core: Some(core), gone, overtaken, load_nanos: 0 };
+        let (locked, gone, junk) = (Some(locked), Gone::new(), Vec::new());
+        let (posted, overtaken, load_nanos) = (None, Overtaken::new(), 0);
+        let mut visit = Visit { shard, hub, locked, gone, posted, junk, overtaken, load_nanos };
         visit.tidy_up();
         visit
     }
 
-    /// Unlocks the shard. What left is told and dropped with the result.
-    pub(crate) fn leave(&mut self) -> Departed<'a, K, V> {
-        let gone = std::mem::take(&mut self.gone);
-        let overtaken = std::mem::take(&mut self.overtaken);
-        let Some(core) = self.core.take() else {
-            return Departed::Unheard { _gone: gone, _overtaken: overtaken };
-        };
+    /// Unlocks the shard. What left is told and dropped with the visit.
+    #[inline]
+    pub(crate) fn unlock(&mut self) {
+        let Some(locked) = self.locked.take() else { return };
         let gauge = &self.shard.gauge;
-        gauge.entries.store(core.slab.len() as u64, Ordering::Relaxed);
-        gauge.weight.store(core.weight, Ordering::Relaxed);
-        match &self.hub.listener {
+        gauge.entries.store(locked.len() as u64, Ordering::Relaxed);
+        gauge.weight.store(locked.core().weight, Ordering::Relaxed);
+        if self.hub.listener.is_some() && !self.gone.is_empty() {
             // Still under the lock, so that the order is the shard's.
-            Some(listener) if !gone.is_empty() => {
-                let desk = &self.shard.desk;
-                let receipt = desk.post(gone);
-                Departed::Posted { desk, receipt, listener, _overtaken: overtaken }
-            }
-            _ => Departed::Unheard { _gone: gone, _overtaken: overtaken },
+            self.posted = Some(self.shard.desk.post(std::mem::take(&mut self.gone)));
+        }
+        let is_crowded = locked.is_crowded();
+        drop(locked);
+        if is_crowded {
+            self.shard.vault.wait_for_readers();
         }
     }
 
-    pub(super) fn core(&self) -> &Core<K, V> {
-        self.core.as_ref().expect("locked until the visit ends")
+    #[inline]
+    pub(super) fn locked(&self) -> &Locked<'a, K, V, Core<K, V>> {
+        self.locked.as_ref().expect("locked until it is unlocked")
     }
 
+    #[inline]
+    pub(super) fn locked_mut(&mut self) -> &mut Locked<'a, K, V, Core<K, V>> {
+        self.locked.as_mut().expect("locked until it is unlocked")
+    }
+
+    #[inline]
+    pub(super) fn core(&self) -> &Core<K, V> {
+        self.locked().core()
+    }
+
+    #[inline]
     pub(super) fn core_mut(&mut self) -> &mut Core<K, V> {
-        self.core.as_mut().expect("locked until the visit ends")
+        self.locked_mut().core_mut()
     }
 
     /// Lets the policy hear of the hits, then frees what was invalidated since
     /// the last visit, and some of what has expired. The hits come first: they
     /// were made before.
+    #[inline]
     fn tidy_up(&mut self) {
-        let shard = self.shard;
-        shard.replay_hits(self.core_mut());
-        let generation = self.hub.generation.load(Ordering::SeqCst);
-        if self.core().generation != generation {
-            self.take_all(Cause::Invalidated);
-            self.core_mut().generation = generation;
-            shard.gauge.generation.store(generation, Ordering::SeqCst);
+        let (shard, hub) = (self.shard, self.hub);
+        if hub.notes == Notes::Order {
+            shard.replay_hits(self.locked_mut());
+        }
+        if self.locked().has_leftovers() {
+            self.junk = self.locked_mut().sweep();
+        }
+        if shard.is_stale(hub) {
+            self.bury_all();
         }
         if shard.gauge.has_doomed.load(Ordering::SeqCst) {
             self.bury_doomed();
         }
-        self.reclaim(RECLAIM_STEPS);
+        if !self.core().schedule.is_empty() {
+            self.reclaim(RECLAIM_STEPS);
+        }
         self.forget_failures();
     }
 
     /// Takes out entries that have expired, looking at `steps` at the most.
     /// Returns whether there may be more.
     pub(crate) fn reclaim(&mut self, mut steps: usize) -> bool {
-        if self.core().deadlines.is_unused() {
+        if self.core().schedule.is_empty() {
             return false;
         }
         let now = self.hub.lifetimes.reclaimable();
-        while let Some(slot) = self.core_mut().deadlines.pop_due(now, &mut steps) {
+        while let Some(slot) = self.pop_due(now, &mut steps) {
             self.remove(slot, Cause::Expired);
         }
         steps == 0
+    }
+
+    pub(super) fn pop_due(&mut self, now: u64, steps: &mut usize) -> Option<Slot> {
+        self.shard.deadlines.pop_due(&mut self.core_mut().schedule, now, steps)
+    }
+
+    #[cold]
+    fn bury_all(&mut self) {
+        let generation = self.hub.generation.load(Ordering::SeqCst);
+        self.take_all(Cause::Invalidated);
+        self.shard.generation.store(generation, Ordering::SeqCst);
     }
 
     #[cold]
@@ -154,16 +185,15 @@ impl<'a, K, V> Visit<'a, K, V> {
     #[cold]
     pub(crate) fn take_all(&mut self, cause: Cause) {
         let hub = self.hub;
-        let slots: Vec<Slot> = self.core().slab.occupied().collect();
+        let slots: Vec<Slot> = self.locked().linked().collect();
         for slot in slots {
             self.remove(slot, cause);
         }
         self.overtake_all();
         self.shard.hit_log.drain(|_| {});
+        self.locked_mut().give_back_memory();
         let core = self.core_mut();
-        core.index = Index::new();
-        core.slab = Slab::new();
-        core.deadlines = Deadlines::default();
+        core.schedule = Schedule::default();
         core.ages = Ages::default();
         core.members = Members::default();
         core.policy = hub.new_policy();
@@ -171,13 +201,14 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// The slot of `key`, if its entry is visible. One that is not is taken
     /// out.
+    #[inline]
     pub(crate) fn find<Q>(&mut self, hash: KeyHash, key: &Q) -> Option<Slot>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let hub = self.hub;
-        let slot = self.core().find(hash.fragment(), key)?;
-        match self.core().hidden(slot, self.core().now(hub)) {
+        let slot = self.locked().find(hash.fragment(), key)?;
+        let now = self.shard.now(self.hub);
+        match self.shard.hidden(slot, self.locked().tags(slot), now) {
             None => Some(slot),
             Some(cause) => {
                 self.remove(slot, cause);
@@ -186,19 +217,28 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
     }
 
-    pub(crate) fn node(&self, slot: Slot) -> &Arc<Node<K, V>> {
-        self.core().node(slot)
+    /// Keeps the entry at `slot` beyond the visit.
+    pub(crate) fn hold(&self, slot: Slot) -> Held<'a, K, V> {
+        self.locked().hold(slot)
     }
 
-    /// Whether the entry of `node` is still there.
-    pub(crate) fn slot_of(&self, hash: KeyHash, node: &Arc<Node<K, V>>) -> Option<Slot> {
-        self.core().slot_of(hash, node)
+    /// Whether the entry that someone holds at `slot` can still be found.
+    pub(crate) fn is_linked(&self, slot: Slot) -> bool {
+        self.locked().is_linked(slot)
     }
 
     /// Gives the entry at `slot` another time to live.
     pub(crate) fn set_ttl(&mut self, slot: Slot, ttl: Duration) {
-        let now = self.hub.lifetimes.now();
-        self.core_mut().deadlines.set_ttl(slot, nanos(ttl), now);
+        let (now, deadlines) = (self.hub.lifetimes.now(), &self.shard.deadlines);
+        deadlines.set_ttl(&mut self.core_mut().schedule, slot, nanos(ttl), now);
+    }
+
+    /// Notes that readers have brought the deadline at `slot` forward.
+    pub(super) fn reschedule(&mut self, slot: Slot, now: u64) {
+        if self.is_linked(slot) {
+            let deadlines = &self.shard.deadlines;
+            deadlines.reschedule(&mut self.core_mut().schedule, slot, now);
+        }
     }
 
     pub(crate) fn claims(&mut self) -> &mut Claims<K> {
@@ -207,11 +247,12 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// Whether something will be told or dropped when the visit ends.
     pub(crate) fn has_consequences(&self) -> bool {
-        !self.gone.is_empty() || !self.overtaken.is_empty()
+        !self.gone.is_empty() || !self.junk.is_empty() || !self.overtaken.is_empty()
     }
 
+    /// Of what is here now; it is tidied up.
     pub(crate) fn generation(&self) -> u64 {
-        self.core().generation
+        self.shard.generation.load(Ordering::SeqCst)
     }
 
     /// The computation that is under way for `key`.
@@ -227,59 +268,87 @@ impl<'a, K, V> Visit<'a, K, V> {
     }
 
     /// Takes the entry at `slot` out; it is dropped when the visit ends.
-    pub(crate) fn remove(&mut self, slot: Slot, cause: Cause) -> Arc<Node<K, V>> {
-        let core = self.core_mut();
-        core.policy.on_remove(slot, &core.slab);
-        let cost = self.unlink(slot, cause);
+    pub(crate) fn remove(&mut self, slot: Slot, cause: Cause) {
+        let (hash, left) = self.let_go(slot);
+        self.put_aside(hash, left, cause);
+    }
+
+    /// Takes the entry at `slot` out for the sake of its value.
+    pub(crate) fn take(&mut self, slot: Slot, cause: Cause) -> Taken<K, V>
+    where
+        V: Clone,
+    {
+        if self.hub.listener.is_some() {
+            let value = self.locked().value(slot).clone();
+            self.remove(slot, cause);
+            return Taken::Clone(value);
+        }
+        match self.let_go(slot) {
+            (_, Left::Owned(entry)) => {
+                self.core_mut().tally.removals[cause as usize] += 1;
+                Taken::Entry(entry)
+            }
+            (hash, Left::Watched(watched)) => {
+                let mut steady = Steady::default();
+                let value = steady.step(|| self.shard.vault.watched(&watched).1.clone());
+                self.put_aside(hash, Left::Watched(watched), cause);
+                steady.finish();
+                Taken::Clone(value.expect("a panic would have been raised again"))
+            }
+        }
+    }
+
+    /// Takes out an entry of which the policy does not know yet that it leaves.
+    fn let_go(&mut self, slot: Slot) -> (u32, Left<K, V>) {
+        let (core, all) = self.locked_mut().parts();
+        core.policy.on_remove(slot, &all);
+        let (hash, cost, left) = self.unlink(slot);
         self.hub.budget.give(cost);
-        Arc::clone(&self.gone.last().expect("it was just put aside").node)
+        (hash, left)
     }
 
     /// Takes out an entry of which the policy knows that it leaves.
-    pub(super) fn unlink(&mut self, slot: Slot, cause: Cause) -> Cost {
+    #[inline]
+    pub(super) fn unlink(&mut self, slot: Slot) -> (u32, Cost, Left<K, V>) {
         let home = self.shard.home;
-        let core = self.core.as_mut().expect("locked until the visit ends");
-        let hash = core.slab.hash(slot);
-        let weight = core.slab.weight(slot);
-        core.index.remove(hash, slot);
-        let node = core.slab.remove(slot);
-        self.overtaken.extend(core.flights.overtake_reload(hash, slot));
-        core.members.leave(home, slot, &node.tags);
-        core.deadlines.end(slot);
+        let (hash, weight) = (self.locked().hash(slot), self.locked().weight(slot));
+        if let Some(tags) = self.locked().tags(slot).filter(|tags| !tags.is_empty()).cloned() {
+            self.core_mut().members.leave(home, slot, &tags);
+        }
+        self.overtake_reload(hash, slot);
+        let core = self.core_mut();
+        core.schedule.cancel(slot);
         core.weight -= u64::from(weight);
-        self.put_aside(hash, node, cause);
-        Cost::of(weight)
+        (hash, Cost::of(weight), self.locked_mut().remove(slot))
     }
 
-    pub(super) fn put_aside(&mut self, hash: u32, node: Arc<Node<K, V>>, cause: Cause) {
+    #[inline]
+    pub(super) fn put_aside(&mut self, hash: u32, left: Left<K, V>, cause: Cause) {
         self.core_mut().tally.removals[cause as usize] += 1;
-        self.gone.push(Removal { hash, node, cause });
+        match left {
+            // Nobody will hear of it: its readers are all that keep it.
+            Left::Watched(watched) if self.hub.listener.is_none() => {
+                self.shard.vault.release(watched);
+            }
+            left => self.gone.push(Removal { hash, left, cause }),
+        }
     }
 
     /// A use of `slot` by a writer.
     pub(crate) fn note_use(&mut self, slot: Slot) {
-        let hub = self.hub;
-        let core = self.core_mut();
-        let now = core.now(hub);
-        core.deadlines.touch(slot, now);
-        match core.notes {
+        let now = self.shard.now(self.hub);
+        self.shard.deadlines.touch(slot, now);
+        match self.hub.notes {
             Notes::Nothing => {}
-            Notes::Count => core.slab.bump(slot),
-            Notes::Order => core.policy.on_hit(slot),
+            Notes::Count => self.locked().bump(slot),
+            Notes::Order => self.core_mut().policy.on_hit(slot),
         }
     }
 
     /// Lets the policy know that the capacity has changed.
     pub(crate) fn resize(&mut self) {
-        let entries = self.hub.entries_share();
+        let (entries, expected) = (self.hub.entries_share(), self.hub.entries_expected());
         self.core_mut().policy.on_resize(entries);
-    }
-
-    /// All entries, from the one that would leave first.
-    pub(crate) fn coldest_first(&self) -> Vec<Arc<Node<K, V>>> {
-        let (core, now) = (self.core(), self.core().now(self.hub));
-        let mut slots = core.policy.coldest_first(&core.slab);
-        slots.retain(|slot| core.hidden(*slot, now).is_none());
-        slots.into_iter().map(|slot| Arc::clone(core.node(slot))).collect()
+        self.locked_mut().expect(expected);
     }
 }

@@ -47,6 +47,11 @@ impl HitLog {
         if at == LEN - 1 { Noted::Filled } else { Noted::Kept }
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next.load(Ordering::Relaxed) == 0
+    }
+
     /// Hands out the noted hits, oldest first. One caller at a time: the one
     /// that holds the shard's lock.
     pub(crate) fn drain(&self, mut each: impl FnMut(Slot)) {

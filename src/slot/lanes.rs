@@ -46,6 +46,17 @@ impl<const N: usize> Lanes<N> {
         self.push(lane, slot, all);
     }
 
+    /// Puts `to`, which stands in no lane, in the place of `from`. It counts
+    /// with the same weight until [`reweigh`](Lanes::reweigh) says otherwise.
+    pub(crate) fn replace(&mut self, from: Slot, to: Slot) {
+        if self.lane_of.len() <= to.index() {
+            self.lane_of.resize(to.index() + 1, 0);
+        }
+        let lane = self.lane_of[from.index()];
+        self.lane_of[to.index()] = lane;
+        self.lanes[usize::from(lane)].list.replace(&mut self.links, from, to);
+    }
+
     pub(crate) fn reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
         let lane = &mut self.lanes[usize::from(self.lane_of[slot.index()])];
         lane.weight = lane.weight - u64::from(was) + u64::from(all.weight(slot));

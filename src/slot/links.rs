@@ -108,6 +108,23 @@ impl List {
         self.len -= 1;
     }
 
+    /// Puts `to`, which is in no list, in the place of `from`.
+    pub(crate) fn replace(&mut self, links: &mut Links, from: Slot, to: Slot) {
+        let Pair { colder, hotter } = links.pairs[from.index()];
+        *links.pair_mut(to) = Pair { colder, hotter };
+        match Slot::from_raw(colder) {
+            Some(neighbour) => links.pairs[neighbour.index()].hotter = to.raw(),
+            None => self.coldest = to.raw(),
+        }
+        match Slot::from_raw(hotter) {
+            Some(neighbour) => links.pairs[neighbour.index()].colder = to.raw(),
+            None => self.hottest = to.raw(),
+        }
+        if self.weighty_from == from.raw() {
+            self.weighty_from = to.raw();
+        }
+    }
+
     pub(crate) fn pop_coldest(&mut self, links: &mut Links) -> Option<Slot> {
         let slot = self.coldest()?;
         self.remove(links, slot);
@@ -166,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_list_agrees_with_a_deque(ops in prop::collection::vec((0u8..4, 0u8..12), 0..200)) {
+        fn a_list_agrees_with_a_deque(ops in prop::collection::vec((0u8..5, 0u8..12), 0..200)) {
             let (mut links, mut list) = (Links::default(), List::default());
             let mut model: VecDeque<Slot> = VecDeque::new();
             for (op, index) in ops {
@@ -188,6 +205,10 @@ mod tests {
                     }
                     3 => {
                         prop_assert_eq!(list.pop_coldest(&mut links), model.pop_front());
+                    }
+                    4 if known && !model.contains(&slot(index + 20)) => {
+                        list.replace(&mut links, s, slot(index + 20));
+                        model.iter_mut().filter(|x| **x == s).for_each(|x| *x = slot(index + 20));
                     }
                     _ => {}
                 }

@@ -4,11 +4,14 @@
 //! room works without keys and values, is compiled once, and can be tested
 //! without a cache around it.
 
+#[expect(unsafe_code, reason = "chunks that readers follow while others are added")]
+pub(crate) mod chunks;
 pub(crate) mod ghosts;
 pub(crate) mod hit_log;
 pub(crate) mod lanes;
+#[expect(unsafe_code, reason = "a box that readers see appear, at the cost of one load")]
+pub(crate) mod lazily;
 pub(crate) mod links;
-pub(crate) mod side;
 pub(crate) mod sketch;
 
 /// The position of an entry in its shard. A position is not a count.
@@ -19,12 +22,16 @@ impl Slot {
     /// The raw value that means "no slot" where an `Option` would cost 4 bytes.
     pub(crate) const NONE: u32 = u32::MAX;
 
+    /// So many slots a shard may have. The two numbers beyond are no slots:
+    /// "none", and "any" in a reader's claim.
+    const LEN_MAX: u32 = u32::MAX - 1;
+
     pub(crate) fn from_index(index: usize) -> Self {
         let raw = u32::try_from(index).unwrap_or(Self::NONE);
         assert!(
-            raw != Self::NONE,
+            raw < Self::LEN_MAX,
             "a shard holds at most {} entries; build the cache with more shards",
-            Self::NONE,
+            Self::LEN_MAX,
         );
         Slot(raw)
     }

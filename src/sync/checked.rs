@@ -27,6 +27,11 @@ impl<T> Mutex<T> {
         Mutex(inner::Mutex::new(value))
     }
 
+    #[cfg(larder_shuttle)]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok().map(|guard| MutexGuard(Some(guard)))
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
@@ -94,35 +99,5 @@ impl Condvar {
 impl Default for Condvar {
     fn default() -> Self {
         Condvar::new()
-    }
-}
-
-#[cfg(larder_shuttle)]
-pub(crate) use locks::{RwLock, RwLockWriteGuard};
-
-#[cfg(larder_shuttle)]
-mod locks {
-    use super::{PoisonError, inner};
-
-    pub(crate) struct RwLock<T>(inner::RwLock<T>);
-
-    pub(crate) type RwLockWriteGuard<'a, T> = inner::RwLockWriteGuard<'a, T>;
-
-    impl<T> RwLock<T> {
-        pub(crate) const fn new(value: T) -> Self {
-            RwLock(inner::RwLock::new(value))
-        }
-
-        pub(crate) fn read(&self) -> inner::RwLockReadGuard<'_, T> {
-            self.0.read().unwrap_or_else(PoisonError::into_inner)
-        }
-
-        pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
-            self.0.write().unwrap_or_else(PoisonError::into_inner)
-        }
-
-        pub(crate) fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-            self.0.try_write().ok()
-        }
     }
 }

@@ -12,12 +12,12 @@
 mod checked;
 
 #[cfg(not(larder_shuttle))]
-pub(crate) use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(not(larder_shuttle))]
 pub(crate) use std::{thread, thread_local};
 
 #[cfg(larder_shuttle)]
-pub(crate) use checked::{Condvar, Mutex, RwLock, RwLockWriteGuard};
+pub(crate) use checked::{Condvar, Mutex, MutexGuard};
 #[cfg(larder_shuttle)]
 pub(crate) use shuttle::{thread, thread_local};
 

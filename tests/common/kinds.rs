@@ -4,7 +4,6 @@ use larder::{Cache, Load, LoadError};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -271,18 +270,4 @@ pub fn start(cache: &Cache<u64, u64>, kind: Kind) -> Running {
         })),
     }
     Running { control }
-}
-
-/// How often something was called.
-#[derive(Clone, Default)]
-pub struct Counter(Arc<AtomicUsize>);
-
-impl Counter {
-    pub fn count(&self) -> usize {
-        self.0.fetch_add(1, Ordering::SeqCst)
-    }
-
-    pub fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
 }

@@ -16,8 +16,8 @@ use crate::expiry::nanos;
 use crate::flight::{AtTheControls, Flight, Landing};
 use crate::hash::KeyHash;
 use crate::inside::Inside;
-use crate::shard::{Departed, Incoming};
-use crate::slab::Node;
+use crate::shard::{Incoming, Visit};
+use crate::slab::Entry;
 use crate::sync::{modelled, thread};
 use crate::tags::TagSet;
 use smallvec::SmallVec;
@@ -165,10 +165,10 @@ impl<K: Eq, V: Clone> Lead<K, V> {
             true => visit.remember(self.hash, &self.flight, self.negative_ttl),
             false => visit.end_load(self.hash, &self.flight),
         }
-        let departed = visit.leave();
-        self.is_over = true;
+        visit.unlock();
         self.flight.land(landing);
-        drop(departed);
+        self.is_over = true;
+        drop(visit);
     }
 
     /// Ends the load with `value`: stores it, if nothing has happened to the
@@ -221,7 +221,7 @@ impl<K: Eq, V: Clone> Lead<K, V> {
         was_found: Option<bool>,
         nanos: u64,
         unstored: &mut Option<V>,
-    ) -> (SmallVec<[Departed<'a, K, V>; 2]>, Option<V>) {
+    ) -> (SmallVec<[Visit<'a, K, V>; 2]>, Option<V>) {
         let Lead { hash, key, flight, tags, is_reload, .. } = self;
         let (shard, hub) = (shared.shard(*hash), &shared.hub);
         let (mut departed, mut discarded) = (SmallVec::new(), None);
@@ -244,10 +244,11 @@ impl<K: Eq, V: Clone> Lead<K, V> {
                 let key = key.take().and_then(Arc::into_inner);
                 let key = key.expect("a load's key is shared by nobody else");
                 let value = unstored.take().expect("a value is stored once");
-                Arc::new(Node { key, value, tags: std::mem::take(tags) })
+                Entry { key, value, tags: std::mem::take(tags) }
             });
             let Err(shortage) = stored else { break };
-            departed.push(visit.leave());
+            visit.unlock();
+            departed.push(visit);
             departed.push(shared.borrow(shortage, &mut credit));
             visit = shard.visit(hub);
             if credit.raise_to(shortage.wanted).is_err() {
@@ -259,8 +260,8 @@ impl<K: Eq, V: Clone> Lead<K, V> {
         if unstored.is_none() {
             visit.count_load(true, *is_reload, nanos);
         }
-        departed.push(visit.leave());
-        drop(visit);
+        visit.unlock();
+        departed.push(visit);
         drop(credit);
         (departed, discarded)
     }

@@ -1,0 +1,203 @@
+//! An array that grows without ever moving what it holds.
+//!
+//! It is made of chunks. A reader needs no lock to find its way, and what it
+//! has found stays at its address. Each chunk is a fifth or less of what lies
+//! before it, so little is allocated that is not used:
+//!
+//! ```text
+//!   chunk   0: 0–15   1: 16–31   2: 32–47   3: 48–63   4: 64–95   5: 96–127  …
+//! ```
+
+use super::Slot;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// Chunks between one doubling and the next.
+const STEPS: usize = 4;
+const STEPS_BITS: u32 = STEPS.trailing_zeros();
+
+/// As long as the first chunks of a doubling together.
+const FIRST: usize = 64;
+const FIRST_BITS: u32 = FIRST.trailing_zeros();
+
+/// Enough for every slot there can be.
+const CHUNKS: usize = (32 - FIRST_BITS as usize + 1) * STEPS;
+
+/// What owns a chunk's memory once it has been taken out.
+pub(crate) type Chunk<T> = Box<[T]>;
+
+pub(crate) struct Chunks<T> {
+    /// Null, or where the value of place 0 would be if all places lay in a row
+    /// with this chunk's, which come from a leaked box. So a value is found
+    /// without knowing where its chunk begins.
+    chunks: [AtomicPtr<T>; CHUNKS],
+}
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Chunks { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS] }
+    }
+}
+
+// SAFETY: a `Chunks` owns its values as a `Vec` would, and hands out shared
+// references to them from shared references to itself.
+unsafe impl<T: Send> Send for Chunks<T> {}
+// SAFETY: as above; values are also made and dropped by whoever shares it.
+unsafe impl<T: Send + Sync> Sync for Chunks<T> {}
+
+impl<T> Chunks<T> {
+    /// The value of `slot`, if its chunk was made.
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
+        let place = slot.index() + FIRST;
+        // SeqCst: a reader that has published its claim must not find a chunk
+        // that was taken out before; see `take_from`.
+        debug_assert!(chunk_of(place) < CHUNKS);
+        // SAFETY: there are chunks for every number that a slot may have.
+        let origin = unsafe { self.chunks.get_unchecked(chunk_of(place)) }.load(Ordering::SeqCst);
+        if origin.is_null() {
+            return None;
+        }
+        let value = origin.wrapping_add(place);
+        // SAFETY: a chunk that is not null has a value for each of its places,
+        // all made before its pointer was stored. Whoever takes a chunk out
+        // keeps it for as long as this reference may live; that is what
+        // `take_from` asks of its caller.
+        unsafe {
+            // Spares a second test for null.
+            std::hint::assert_unchecked(!value.is_null());
+            Some(&*value)
+        }
+    }
+
+    /// The value of `slot`; a default one if it is the first of its chunk.
+    pub(crate) fn of(&self, slot: Slot) -> &T
+    where
+        T: Default,
+    {
+        self.get(slot).unwrap_or_else(|| {
+            self.make(chunk_of(slot.index() + FIRST));
+            self.get(slot).expect("its chunk was just made")
+        })
+    }
+
+    #[cold]
+    fn make(&self, chunk: usize)
+    where
+        T: Default,
+    {
+        let values: Chunk<T> = (0..len_of(chunk)).map(|_| T::default()).collect();
+        let made = Box::into_raw(values).cast::<T>().wrapping_sub(first_of(chunk));
+        assert!(!made.is_null(), "null stands for a chunk that is not there");
+        let place = &self.chunks[chunk];
+        let raced =
+            place.compare_exchange(ptr::null_mut(), made, Ordering::SeqCst, Ordering::SeqCst);
+        if raced.is_err() {
+            // SAFETY: nobody else has seen `made`.
+            drop(unsafe { own(made, chunk) });
+        }
+    }
+
+    /// Takes out the chunks that lie wholly at or beyond `index`.
+    ///
+    /// # Safety
+    /// Others may still hold references into what is returned: it must not be
+    /// dropped before all of them are gone.
+    pub(crate) unsafe fn take_from(&self, index: usize) -> Vec<Chunk<T>> {
+        let first_chunk =
+            (0..CHUNKS).find(|chunk| first_of(*chunk) >= index + FIRST).unwrap_or(CHUNKS);
+        let taken = self.chunks[first_chunk..].iter().enumerate().filter_map(|(at, chunk)| {
+            let values = chunk.swap(ptr::null_mut(), Ordering::SeqCst);
+            // SAFETY: it was made by `make` for this place, and nobody else
+            // takes it out again.
+            (!values.is_null()).then(|| unsafe { own(values, first_chunk + at) })
+        });
+        taken.collect()
+    }
+}
+
+impl<T> Drop for Chunks<T> {
+    fn drop(&mut self) {
+        // SAFETY: there are no references any more: this one is exclusive.
+        drop(unsafe { self.take_from(0) });
+    }
+}
+
+/// # Safety
+/// `origin` was made by `Chunks::make` for `chunk`, and nobody else owns it.
+unsafe fn own<T>(origin: *mut T, chunk: usize) -> Chunk<T> {
+    let values = origin.wrapping_add(first_of(chunk));
+    // SAFETY: so the caller promises.
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(values, len_of(chunk))) }
+}
+
+/// The chunk that `place` lies in; places begin with `FIRST`.
+#[inline]
+fn chunk_of(place: usize) -> usize {
+    // The number of the doubling, and below it the step: that is how a float
+    // begins, so one conversion does what would take shifts and subtractions.
+    // A place has 33 bits, so it loses none.
+    const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+    let bits = (place as i64 as f64).to_bits() >> (FRACTION_BITS - STEPS_BITS);
+    bits as usize - FLOAT_OF_FIRST
+}
+
+/// What [`chunk_of`] finds there for the first place of the first chunk.
+const FLOAT_OF_FIRST: usize = ((f64::MAX_EXP as usize - 1) + FIRST_BITS as usize) << STEPS_BITS;
+
+fn len_of(chunk: usize) -> usize {
+    (FIRST / STEPS) << (chunk / STEPS)
+}
+
+/// The first place in `chunk`.
+fn first_of(chunk: usize) -> usize {
+    (FIRST << (chunk / STEPS)) + (chunk % STEPS) * len_of(chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn every_slot_has_a_value_of_its_own_and_keeps_it() {
+        let chunks: Chunks<AtomicUsize> = Chunks::default();
+        assert!(chunks.get(Slot::from_index(5)).is_none());
+        for index in 0..5000 {
+            chunks.of(Slot::from_index(index)).store(index, Ordering::Relaxed);
+        }
+        for index in 0..5000 {
+            let value = chunks.get(Slot::from_index(index)).unwrap();
+            assert_eq!(value.load(Ordering::Relaxed), index);
+        }
+    }
+
+    #[test]
+    fn chunks_follow_one_another_without_a_gap() {
+        let mut next = FIRST;
+        for chunk in 0..CHUNKS {
+            assert_eq!((first_of(chunk), chunk_of(next)), (next, chunk));
+            next += len_of(chunk);
+            assert_eq!(chunk_of(next - 1), chunk);
+        }
+    }
+
+    #[test]
+    fn the_last_slot_there_can_be_has_a_place() {
+        assert!(chunk_of(u32::MAX as usize - 2 + FIRST) < CHUNKS);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_made_anew_when_it_is_needed() {
+        let chunks: Chunks<AtomicUsize> = Chunks::default();
+        for index in 0..200 {
+            chunks.of(Slot::from_index(index)).store(index, Ordering::Relaxed);
+        }
+        // SAFETY: no reference into it is left.
+        drop(unsafe { chunks.take_from(70) });
+        assert!(chunks.get(Slot::from_index(95)).is_some(), "its chunk begins before 70");
+        assert!(chunks.get(Slot::from_index(96)).is_none());
+        assert_eq!(chunks.of(Slot::from_index(199)).load(Ordering::Relaxed), 0);
+        assert_eq!(chunks.of(Slot::from_index(95)).load(Ordering::Relaxed), 95);
+    }
+}
