@@ -26,8 +26,9 @@ impl Row {
         self.selects.fetch_add(1, Ordering::SeqCst);
         Ok(Some(self.value.load(Ordering::SeqCst)))
     }
-    fn update(&self, value: u64) {
+    fn update(&self, value: u64) -> Result<(), String> {
         self.value.store(value, Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -43,7 +44,7 @@ fn a_row_is_read_once_and_again_after_it_was_written() {
     for _ in 0..3 {
         assert_eq!(table.read(&1, Row::select).unwrap(), Some(0));
     }
-    table.write(&1, |row| Ok::<_, String>(row.update(7))).unwrap();
+    table.write(&1, |row| row.update(7)).unwrap();
     assert_eq!(table.read(&1, Row::select).unwrap(), Some(7));
     assert_eq!(table.db().selects.load(Ordering::SeqCst), 2);
 }
@@ -67,7 +68,7 @@ fn a_load_that_began_before_the_commit_does_not_bring_the_old_row_back() {
             });
             await_read.recv().unwrap();
             let touched = if by_tag { Touched::tag("row") } else { Touched::key(1) };
-            table.write(touched, |row| Ok::<_, String>(row.update(7))).unwrap();
+            table.write(touched, |row| row.update(7)).unwrap();
             assert_eq!(table.read(&1, Row::select).unwrap(), Some(7), "it waits for no old load");
             commit.send(()).unwrap();
             let old = reader.join().unwrap().unwrap();
@@ -83,14 +84,14 @@ fn a_statement_that_fails_or_panics_invalidates_all_the_same() {
     let table = table();
     table.read(&1, Row::select).unwrap();
     let failed = table.write(&1, |row| {
-        row.update(7);
+        row.update(7).unwrap();
         Err::<(), _>("the connection broke after the commit")
     });
     assert!(failed.is_err());
     assert_eq!(table.read(&1, Row::select).unwrap(), Some(7));
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         table.write(&1, |row| -> Result<(), String> {
-            row.update(8);
+            row.update(8).unwrap();
             panic!("in the middle of it");
         })
     }));
@@ -148,7 +149,7 @@ fn a_task_that_is_dropped_in_a_statement_invalidates_too() {
     pollster::block_on(table.read_async(&1, async |row| row.select())).unwrap();
     {
         let mut write = pin!(table.write_async(&1, async |row| {
-            row.update(7);
+            row.update(7).unwrap();
             poll_fn(|_| Poll::<()>::Pending).await;
             Ok::<_, String>(())
         }));

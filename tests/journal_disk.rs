@@ -20,7 +20,7 @@ use std::sync::Mutex;
 type Value = (u64, Vec<u8>);
 
 /// How many images are made at least. Another number by `LARDER_IMAGES`.
-const IMAGES: usize = 1000;
+const IMAGES: usize = 600;
 
 /// A generator that gives the same numbers everywhere.
 struct Random(u64);
@@ -149,7 +149,7 @@ fn no_power_failure_loses_what_was_acknowledged() {
             let [sync, next] = *window else { unreachable!() };
             run.steps[done..=sync].iter().for_each(|step| step.apply(&mut synced));
             done = sync + 1;
-            for _ in 0..6 {
+            for _ in 0..2 {
                 // Everything up to `sync` is there; of what was written from
                 // there to the failure, any part.
                 let failure = sync + 1 + random.below((next - sync) as u64) as usize;

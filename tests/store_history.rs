@@ -241,7 +241,7 @@ fn play(script: &[Do], policy: WritePolicy) {
                     truth.insert(*key, None);
                 }
             }
-            Do::Get(_) => {}
+            Do::Get(key) => drop(cache.get_many(&[*key, key + 1])),
             Do::Invalidate(key) => cache.cache().invalidate(key),
             Do::Shrink(capacity) => cache.cache().set_capacity(*capacity),
             Do::Advance(by) => {
