@@ -79,7 +79,7 @@ impl<K, V, St, S> StoreBuilder<K, V, St, S> {
     /// use larder::store::{StoreCache, WritePolicy, from_fn};
     ///
     /// let store = from_fn(|n: &u64| Ok::<_, String>(Some(n * n)));
-    /// let builder = StoreCache::builder(larder::Cache::new(100), store)
+    /// let builder = StoreCache::builder(larder::Cache::<u64, u64>::new(100), store)
     ///     .policy(WritePolicy::Around);
     /// # let _ = builder;
     /// ```
@@ -96,7 +96,7 @@ impl<K, V, St, S> StoreBuilder<K, V, St, S> {
     /// use std::time::{Duration, Instant};
     ///
     /// let store = from_fn(|n: &u64| Ok::<_, String>(n.checked_sub(1)));
-    /// let builder = StoreCache::builder(larder::Cache::new(100), store)
+    /// let builder = StoreCache::builder(larder::Cache::<u64, u64>::new(100), store)
     ///     .negative_ttl(Duration::from_secs(1));
     /// # let _ = builder;
     /// ```
@@ -115,7 +115,7 @@ impl<K, V, St, S> StoreBuilder<K, V, St, S> {
     ///
     /// let store = from_fn(|n: &u64| Ok::<_, String>(Some(n * n)));
     /// let builder =
-    ///     StoreCache::builder(larder::Cache::new(100), store).clock(ManualClock::new());
+    ///     StoreCache::builder(larder::Cache::<u64, u64>::new(100), store).clock(ManualClock::new());
     /// # let _ = builder;
     /// ```
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
@@ -134,7 +134,7 @@ impl<K, V, St, S> StoreBuilder<K, V, St, S> {
     /// use larder::store::{StoreCache, from_fn};
     ///
     /// let store = from_fn(|n: &u64| Ok::<_, String>(Some(n * n)));
-    /// let builder = StoreCache::builder(larder::Cache::new(100), store)
+    /// let builder = StoreCache::builder(larder::Cache::<u64, u64>::new(100), store)
     ///     .on_dead_letter(|write| eprintln!("{} is lost: {}", write.key, write.failure));
     /// # let _ = builder;
     /// ```

@@ -92,7 +92,8 @@ impl<K, V, St, S> StoreCache<K, V, St, S> {
     /// use larder::store::{StoreCache, WritePolicy, from_fn};
     ///
     /// let squares = from_fn(|n: &u64| Ok::<_, String>(Some(n * n)));
-    /// let builder = StoreCache::builder(Cache::new(100), squares).policy(WritePolicy::Around);
+    /// let memory = Cache::<u64, u64>::new(100);
+    /// let builder = StoreCache::builder(memory, squares).policy(WritePolicy::Around);
     /// # let _ = builder;
     /// ```
     pub fn builder(cache: Cache<K, V, S>, store: St) -> StoreBuilder<K, V, St, S> {

@@ -348,7 +348,7 @@ impl<K, V, St, S> StoreBuilder<K, V, St, S> {
     ///
     /// let dir = std::env::temp_dir().join(format!("larder-with-{}", std::process::id()));
     /// let store = from_fn(|n: &u64| Ok::<_, String>(Some(n * n)));
-    /// let builder = StoreCache::builder(larder::Cache::new(100), store)
+    /// let builder = StoreCache::builder(larder::Cache::<u64, u64>::new(100), store)
     ///     .policy(WritePolicy::Back(WriteBack::new()))
     ///     .journal(Journal::open(&dir)?);
     /// # drop(builder);
