@@ -204,7 +204,7 @@ impl<K, V> Lifetimes<K, V> {
     pub(crate) fn stopwatch(&self) -> u64 {
         match &self.time {
             TimeSource::System(clock) => clock.fine_nanos(),
-            TimeSource::User { .. } => self.time.nanos(),
+            TimeSource::User { .. } => self.now(),
         }
     }
 
