@@ -115,6 +115,10 @@
 //! follows a read and a write through them.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+#[path = "memo/mod.rs"]
+pub mod __private;
 mod alarm;
 mod budget;
 mod builder;
@@ -148,6 +152,8 @@ pub use expiry::{
     Clock, Expiry, ManualClock, SystemClock, after_access, after_create, after_write,
 };
 pub use hash::{DefaultHashBuilder, DefaultHasher};
+#[cfg(feature = "macros")]
+pub use larder_macros::memoize;
 pub use listener::Cause;
 pub use loading::{LoadingBuilder, LoadingCache};
 pub use policy::{Eviction, ParseEvictionError};
