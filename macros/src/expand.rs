@@ -130,21 +130,21 @@ impl<'a> Expansion<'a> {
         let private = &self.private;
         let cache = Ident::new("cache", Span::mixed_site());
         let key = Ident::new("key", Span::mixed_site());
-        let set_cache = self.set_cache(&cache);
+        let (checks, set_cache) = (self.checks(), self.set_cache(&cache));
         let (plan, how) = (self.plan(), self.how());
         let set_key = self.set_key(&key);
         let body = if self.has_handle() { self.call_uncached() } else { self.inline() };
         if self.function.is_async() {
             let awaited = quote!(#private::load_async(#plan, #cache, #key, #how, #body).await);
-            return quote!(#set_cache #set_key #awaited);
+            return quote!(#checks #set_cache #set_key #awaited);
         }
-        quote!(#set_cache #set_key #private::load(#plan, #cache, #key, #how, #body))
+        quote!(#checks #set_cache #set_key #private::load(#plan, #cache, #key, #how, #body))
     }
 
     /// A statement that makes `cache` a reference to the cache.
     pub fn set_cache(&self, cache: &Ident) -> TokenStream {
         let krate = &self.settings.krate;
-        let (key, kept, expr) = (self.checked_key(), self.checked_kept(), self.cache());
+        let (key, kept, expr) = (self.key_type(), &self.kept, self.cache());
         quote!(let #cache: &#krate::Cache<#key, #kept, _> = #expr;)
     }
 
@@ -175,7 +175,7 @@ impl<'a> Expansion<'a> {
     pub fn built(&self) -> TokenStream {
         let Expansion { settings, private, .. } = self;
         let krate = &settings.krate;
-        let (key, kept) = (self.checked_key(), self.checked_kept());
+        let (key, kept) = (self.key_type(), &self.kept);
         let name = self.function.sig.ident.to_string();
         let default_capacity = (settings.builder_has("capacity").is_none()
             && settings.builder_has("weight_capacity").is_none())
@@ -190,7 +190,7 @@ impl<'a> Expansion<'a> {
         quote! {
             #private::built(
                 #name,
-                #krate::Cache::<#key, #kept>::builder() #default_capacity #loader #(#calls)* .build(),
+                #krate::Cache::<#key, #kept>::builder() #default_capacity #loader #(#calls)*,
             )
         }
     }
@@ -305,39 +305,32 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// [`key_type`](Self::key_type) as bodies write it: by way of the trait that
-    /// says what is wrong with it.
-    pub fn checked_key(&self) -> TokenStream {
-        let private = &self.private;
-        let checked = |ty: &TokenStream, span: Span| {
-            let part = Ident::new("KeyPart", span);
-            quote_spanned!(span=> <#ty as #private::#part>::Kept)
+    /// What cannot be kept is told where its type is written.
+    fn checks(&self) -> TokenStream {
+        let Expansion { settings, function, private, kept, .. } = self;
+        let part = |ty: &TokenStream, span: Span| {
+            let assert = Ident::new("assert_key_part", span);
+            quote_spanned!(span=> #private::#assert::<#ty>();)
         };
-        if let Some(key) = &self.settings.key {
-            let ty = self.key_type();
-            return match &key.ty {
-                Some(_) => checked(&ty, key.ty.span()),
-                None => ty,
-            };
+        let mut checks = TokenStream::new();
+        if let Some(key) = &settings.key {
+            checks.extend(key.ty.as_ref().map(|ty| part(&quote!(#ty), ty.span())));
+        } else {
+            let receiver = function.receiver.as_ref().filter(|_| settings.includes_self());
+            checks.extend(receiver.map(|self_arg| part(&quote!(Self), self_arg.self_token.span)));
+            checks.extend(self.parts().map(|arg| {
+                let seen = arg.seen();
+                part(&quote!(#seen), seen.span())
+            }));
         }
-        let receiver = self.function.receiver.as_ref().filter(|_| self.settings.includes_self());
-        let receiver = receiver.map(|receiver| checked(&quote!(Self), receiver.self_token.span));
-        let args = self.parts().map(|arg| {
-            let seen = arg.seen();
-            checked(&quote!(#seen), seen.span())
-        });
-        let kept: Vec<TokenStream> = receiver.into_iter().chain(args).collect();
-        match &*kept {
-            [] => quote!(()),
-            [one] => one.clone(),
-            kept => quote!((#(#kept),*)),
+        let (returns, span) = (&function.returns, function.returns.span());
+        let assert = Ident::new("assert_kept", span);
+        checks.extend(quote_spanned!(span=> #private::#assert::<#kept>();));
+        if settings.negative_ttl.is_some() && function.is_fallible(settings) {
+            let assert = Ident::new("assert_shareable", span);
+            checks.extend(quote_spanned!(span=> #private::#assert::<#returns>();));
         }
-    }
-
-    /// What is kept, as bodies write it.
-    pub fn checked_kept(&self) -> TokenStream {
-        let Expansion { private, kept, function, .. } = self;
-        quote_spanned!(function.returns.span()=> <#kept as #private::Kept>::Same)
+        checks
     }
 
     fn parts(&self) -> impl Iterator<Item = &Arg> {

@@ -350,6 +350,13 @@ fn check_part(arg: &Arg, errors: &mut Errors) {
                          `key: Type = …`, or leave it out with `skip({name})`"
                 ),
             ),
+        _ if is_float(arg.seen()) => errors.add(
+            &arg.ty,
+            format!(
+                "a float is not `Eq`, so it cannot be part of the key: write `key: u64 = \
+                 {name}.to_bits()`, or leave it out with `skip({name})`"
+            ),
+        ),
         _ => {
             if let Some(borrow) = Borrows::first_in(arg.seen()) {
                 errors.add_at(
@@ -363,6 +370,10 @@ fn check_part(arg: &Arg, errors: &mut Errors) {
             }
         }
     }
+}
+
+fn is_float(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path) if path.path.is_ident("f64") || path.path.is_ident("f32"))
 }
 
 fn returned(sig: &Signature, errors: &mut Errors) -> Type {

@@ -144,7 +144,6 @@ impl Handle<'_> {
             self.expansion.cache_of_instance()
         } else {
             let built = self.expansion.built();
-            let (key, kept) = (self.expansion.checked_key(), self.expansion.checked_kept());
             quote! {
                 static CACHE: ::std::sync::LazyLock<#krate::Cache<#key, #kept>> =
                     ::std::sync::LazyLock::new(|| #built);
@@ -180,25 +179,20 @@ impl Handle<'_> {
     }
 
     fn get(&self) -> TokenStream {
-        let (krate, kept) = (&self.expansion.settings.krate, &self.expansion.kept);
-        let body = self.with_key(|key, cache| quote!(#krate::Cache::get(#cache, #key)));
+        let Expansion { private, kept, .. } = self.expansion;
+        let body = self.with_key(|key, cache| quote!(#private::get(#cache, #key)));
         let doc = " The value for these arguments, if there is one.";
         let output = quote!(::core::option::Option<#kept>);
         self.item(("get", doc), Some(self.inputs()), Some(output), &body)
     }
 
     fn prime(&self) -> TokenStream {
-        let (krate, kept) = (&self.expansion.settings.krate, &self.expansion.kept);
+        let Expansion { private, kept, .. } = self.expansion;
         let value = Ident::new("value", Span::mixed_site());
-        let body = self.with_key(|key, cache| {
-            let owned = quote!(#krate::ToKey::to_key(#key));
-            match self.expansion.options() {
-                Some(options) => {
-                    quote!(#krate::Cache::insert_with(#cache, #owned, #value, #options);)
-                }
-                None => quote!(#krate::Cache::insert(#cache, #owned, #value);),
-            }
-        });
+        let no_options = || quote!(#private::no_options());
+        let options = self.expansion.options().unwrap_or_else(no_options);
+        let body =
+            self.with_key(|key, cache| quote!(#private::insert(#cache, #key, #value, #options);));
         let inputs = self.inputs();
         let comma = (!inputs.is_empty()).then(|| quote!(,));
         let doc = " Stores the value for these arguments, in place of a call.";
@@ -207,17 +201,17 @@ impl Handle<'_> {
     }
 
     fn invalidate(&self) -> TokenStream {
-        let krate = &self.expansion.settings.krate;
-        let body = self.with_key(|key, cache| quote!(#krate::Cache::invalidate(#cache, #key);));
+        let private = &self.expansion.private;
+        let body = self.with_key(|key, cache| quote!(#private::invalidate(#cache, #key);));
         let doc = " Removes the value for these arguments; a call that is running is not stored.";
         self.item(("invalidate", doc), Some(self.inputs()), None, &body)
     }
 
     fn invalidate_all(&self) -> TokenStream {
-        let krate = &self.expansion.settings.krate;
+        let private = &self.expansion.private;
         let (cache, set_cache) = self.set_cache();
         let doc = " Removes all values; calls that are running are not stored.";
-        let body = quote!(#set_cache #krate::Cache::invalidate_all(#cache););
+        let body = quote!(#set_cache #private::invalidate_all(#cache););
         self.item(("invalidate_all", doc), self.cache_inputs(), None, &body)
     }
 

@@ -6,6 +6,8 @@ mod expand;
 mod function;
 mod handle;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use proc_macro::TokenStream;
@@ -14,9 +16,9 @@ use quote::quote;
 /// x
 #[proc_macro_attribute]
 pub fn memoize(settings: TokenStream, item: TokenStream) -> TokenStream {
-    let (settings, item) =
-        (proc_macro2::TokenStream::from(settings), proc_macro2::TokenStream::from(item));
-    expand::memoize(settings, item.clone())
+    let item = proc_macro2::TokenStream::from(item);
+    let expanded = expand::memoize(settings.into(), item.clone());
+    expanded
         .unwrap_or_else(|error| {
             let error = error.to_compile_error();
             quote!(#error #item)

@@ -15,16 +15,14 @@ use std::hash::{Hash, Hasher};
     note = "leave the argument out with `skip(…)`, or say what the key is: `key: Type = expression`",
     note = "a type of your own needs `#[derive(Clone, PartialEq, Eq, Hash)]`"
 )]
-pub trait KeyPart {
-    /// Its owned form: what the key is made of.
-    type Kept;
+pub trait KeyPart:
+    Hash + Eq + ToOwned<Owned: Borrow<Self> + Hash + Eq + Send + Sync + 'static>
+{
 }
 
-impl<T> KeyPart for T
-where
-    T: Hash + Eq + ToOwned<Owned: Borrow<T> + Hash + Eq + Send + Sync + 'static> + ?Sized,
+impl<T> KeyPart for T where
+    T: Hash + Eq + ToOwned<Owned: Borrow<T> + Hash + Eq + Send + Sync + 'static> + ?Sized
 {
-    type Kept = T::Owned;
 }
 
 /// Arguments, borrowed. Not `Clone`: what is `ToOwned` is its own key.
@@ -41,6 +39,8 @@ macro_rules! tuples {
             }
         }
 
+        // Errors shall speak of the argument, not of these.
+        #[diagnostic::do_not_recommend]
         impl<$($part: Eq + ToOwned + ?Sized),+> Equivalent<($($part::Owned,)+)>
             for Args<($(&$part,)+)>
         {
@@ -50,6 +50,7 @@ macro_rules! tuples {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<$($part: Hash + Eq + ToOwned + ?Sized),+> ToKey<($($part::Owned,)+)>
             for Args<($(&$part,)+)>
         {

@@ -5,9 +5,10 @@
 //! the function is called for the first time. Walking over it takes no lock;
 //! it is as long as there are instances.
 
-use crate::{BuildError, Cache};
+use crate::{Builder, Cache};
 use std::any::{Any, TypeId};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::OnceLock;
 
 /// The caches of a function.
@@ -64,8 +65,10 @@ impl fmt::Debug for Caches {
 /// The cache of `function`, or a panic that says what is wrong with its
 /// settings.
 #[must_use]
-pub fn built<K, V>(function: &str, cache: Result<Cache<K, V>, BuildError>) -> Cache<K, V> {
-    cache.unwrap_or_else(|error| panic!("the cache of `{function}` cannot be built: {error}"))
+pub fn built<K: Hash + Eq, V>(function: &str, builder: Builder<K, V>) -> Cache<K, V> {
+    builder
+        .build()
+        .unwrap_or_else(|error| panic!("the cache of `{function}` cannot be built: {error}"))
 }
 
 #[cfg(test)]

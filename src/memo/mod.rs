@@ -10,14 +10,17 @@
 //!   load     the call of the cache's own loading methods
 //! ```
 //!
-//! Expansions name the types of keys and values by way of [`KeyPart`] and
-//! [`Kept`]. Where a type will not do, the compiler then says so once, in the
-//! words of these traits, and does not go on to what follows from it.
+//! What an expansion needs of types is checked first where the user wrote
+//! them, by [`assert_key_part`] and [`assert_kept`]: their errors come before
+//! those that follow from the same.
 
 mod args;
 mod caches;
 mod load;
 mod returns;
+
+use crate::{Cache, EntryOptions, ToKey};
+use std::hash::{BuildHasher, Hash};
 
 pub use args::{Args, KeyPart};
 pub use caches::{Caches, built};
@@ -32,6 +35,54 @@ pub const DEFAULT_CAPACITY: usize = 10_000;
 
 /// Nothing is said of the entries.
 #[must_use]
-pub fn no_options() -> crate::EntryOptions {
-    crate::EntryOptions::new()
+pub fn no_options() -> EntryOptions {
+    EntryOptions::new()
+}
+
+/// Checks an argument's type.
+#[inline(always)]
+pub const fn assert_key_part<T: KeyPart + ?Sized>() {}
+
+/// Checks the type of what is kept.
+#[inline(always)]
+pub const fn assert_kept<T: Kept>() {}
+
+/// Checks the type of an error that is remembered.
+#[inline(always)]
+pub const fn assert_shareable<R: Fallible<Err: Shareable>>() {}
+
+/// [`Cache::get`].
+pub fn get<K, V, S, Q>(cache: &Cache<K, V, S>, key: &Q) -> Option<V>
+where
+    K: Hash + Eq,
+    V: Clone,
+    S: BuildHasher,
+    Q: ToKey<K> + ?Sized,
+{
+    cache.get(key)
+}
+
+/// [`Cache::insert_with`].
+pub fn insert<K, V, S, Q>(cache: &Cache<K, V, S>, key: &Q, value: V, options: EntryOptions)
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+    Q: ToKey<K> + ?Sized,
+{
+    cache.insert_with(key.to_key(), value, options);
+}
+
+/// [`Cache::invalidate`].
+pub fn invalidate<K, V, S, Q>(cache: &Cache<K, V, S>, key: &Q)
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+    Q: ToKey<K> + ?Sized,
+{
+    cache.invalidate(key);
+}
+
+/// [`Cache::invalidate_all`].
+pub fn invalidate_all<K: Hash + Eq, V, S: BuildHasher>(cache: &Cache<K, V, S>) {
+    cache.invalidate_all();
 }

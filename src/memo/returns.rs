@@ -21,14 +21,9 @@ use std::marker::PhantomData;
     label = "not `Clone + Send + Sync + 'static`",
     note = "every hit clones the value: `#[derive(Clone)]` it, or return an `Arc` of it"
 )]
-pub trait Kept {
-    /// The type itself.
-    type Same;
-}
+pub trait Kept: Clone + Send + Sync + 'static {}
 
-impl<T: Clone + Send + Sync + 'static> Kept for T {
-    type Same = T;
-}
+impl<T: Clone + Send + Sync + 'static> Kept for T {}
 
 /// `Result`, under any name.
 #[diagnostic::on_unimplemented(
