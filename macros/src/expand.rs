@@ -12,12 +12,12 @@
 use crate::function::{Arg, Function, Part, mentions};
 use crate::handle;
 use crate::settings::Settings;
+use crate::value;
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Expr, ExprLit, FnArg, GenericParam, Ident, ImplItemFn, Lit, Result, Type,
-    parse_quote,
+    Attribute, Expr, FnArg, GenericParam, Ident, ImplItemFn, Lit, Result, Type, parse_quote,
 };
 
 /// What `#[memoize(settings)] item` becomes.
@@ -145,7 +145,9 @@ impl<'a> Expansion<'a> {
     pub fn set_cache(&self, cache: &Ident) -> TokenStream {
         let krate = &self.settings.krate;
         let (key, kept, expr) = (self.key_type(), &self.kept, self.cache());
-        quote!(let #cache: &#krate::Cache<#key, #kept, _> = #expr;)
+        // What the user's path leads to may only be made into a reference.
+        let ty = self.settings.cache.as_ref().map(|_| quote!(: &#krate::Cache<#key, #kept, _>));
+        quote!(let #cache #ty = #expr;)
     }
 
     /// The cache, as an expression in the memoized function or the handle.
@@ -278,11 +280,9 @@ impl<'a> Expansion<'a> {
     /// The options of an entry, if there are any to be said.
     pub fn options(&self) -> Option<TokenStream> {
         let krate = &self.settings.krate;
-        self.settings.tags.as_ref().map(|tags| match tags {
-            Expr::Lit(ExprLit { lit: Lit::Str(tag), .. }) => {
-                quote!(#krate::EntryOptions::new().tag(#tag))
-            }
-            tags => quote!(#krate::EntryOptions::new().tags(#tags)),
+        self.settings.tags.as_ref().map(|tags| match value::literal(tags) {
+            Some(Lit::Str(tag)) => quote!(#krate::EntryOptions::new().tag(#tag)),
+            _ => quote!(#krate::EntryOptions::new().tags(#tags)),
         })
     }
 

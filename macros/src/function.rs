@@ -85,9 +85,9 @@ impl Function {
                 FnArg::Receiver(self_arg) => receiver = Some(self_arg.clone()),
                 FnArg::Typed(arg) => args.push(Arg {
                     pat: (*arg.pat).clone(),
-                    ty: (*arg.ty).clone(),
+                    ty: ungrouped(&arg.ty).clone(),
                     name: name_of(&arg.pat, at),
-                    part: part(&arg.pat, &arg.ty, settings),
+                    part: part(&arg.pat, ungrouped(&arg.ty), settings),
                 }),
             }
         }
@@ -384,7 +384,8 @@ fn returned(sig: &Signature, errors: &mut Errors) -> Type {
         );
         return syn::parse_quote!(());
     };
-    match &**ty {
+    let ty = ungrouped(ty);
+    match ty {
         Type::Tuple(tuple) if tuple.elems.is_empty() => {
             errors.add(ty, format!("`{}` returns nothing, so there is nothing to cache", sig.ident))
         }
@@ -411,14 +412,21 @@ fn returned(sig: &Signature, errors: &mut Errors) -> Type {
             }
         }
     }
-    (**ty).clone()
+    ty.clone()
+}
+
+/// A type as the user wrote it: `macro_rules!` passes on `$ty:ty` in a group.
+fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        ty => ty,
+    }
 }
 
 fn last_segment(ty: &Type) -> Option<&Ident> {
     match ty {
         Type::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
-        Type::Group(group) => last_segment(&group.elem),
-        Type::Paren(paren) => last_segment(&paren.elem),
         _ => None,
     }
 }

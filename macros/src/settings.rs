@@ -211,7 +211,7 @@ impl Settings {
             flag(name, input)?;
         } else {
             let expr: Expr = value_of(name, input)?.parse()?;
-            in_larder = matches!((kind, &expr), (Kind::Eviction, Expr::Lit(_)));
+            in_larder = matches!(kind, Kind::Eviction) && value::literal(&expr).is_some();
             argument = match kind {
                 Kind::Count => value::count(name, expr)?,
                 Kind::Shards => value::shards(name, expr)?,
@@ -331,7 +331,7 @@ fn key(name: &Ident, input: ParseStream) -> Result<Key> {
         None => None,
     };
     let expr: Expr = value_of(name, input)?.parse()?;
-    if let Expr::Lit(lit) = &expr {
+    if let Some(lit) = value::literal(&expr) {
         return Err(Error::new(
             lit.span(),
             "a key of a literal is the same for all arguments: write an expression of them, such \

@@ -5,9 +5,11 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, Expr, ExprLit, ExprUnary, Ident, Lit, Result, UnOp};
 
-fn literal(expr: &Expr) -> Option<&Lit> {
+pub fn literal(expr: &Expr) -> Option<&Lit> {
     match expr {
         Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+        // As `macro_rules!` passes on what it was given.
+        Expr::Group(group) => literal(&group.expr),
         _ => None,
     }
 }
