@@ -17,7 +17,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Expr, FnArg, GenericParam, Ident, ImplItemFn, Lit, Result, Type, parse_quote,
+    Attribute, Expr, FnArg, GenericParam, Ident, ImplItemFn, Lit, Meta, Result, Type, parse_quote,
 };
 
 /// What `#[memoize(settings)] item` becomes.
@@ -95,7 +95,19 @@ impl<'a> Expansion<'a> {
     /// The function that takes the place of the user's.
     fn memoized(&self) -> TokenStream {
         let Function { vis, sig, .. } = self.function;
-        let attrs = self.attrs(|attr| !self.has_handle() || is_outer(attr));
+        let mut attrs: Vec<Attribute> =
+            self.attrs(|attr| !self.has_handle() || is_outer(attr)).into_iter().cloned().collect();
+        if self.has_handle() {
+            // Whether a lint is met depends on the body, which is elsewhere.
+            let expected = self.attrs(|attr| attr.path().is_ident("expect"));
+            attrs.extend(expected.iter().filter_map(|attr| match &attr.meta {
+                Meta::List(list) => {
+                    let lints = &list.tokens;
+                    Some(parse_quote!(#[allow(#lints)]))
+                }
+                _ => None,
+            }));
+        }
         let mut sig = sig.clone();
         sig.inputs = self.inputs();
         let load = self.load();

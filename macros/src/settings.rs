@@ -6,7 +6,6 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, Path, Result, Token, Type, parenthesized, parse_quote};
 
 /// Settings, each checked alone. Whether they fit together and with the

@@ -1,6 +1,6 @@
 //! The call of the cache's own loading methods.
 
-use super::returns::{Plan, sure};
+use super::returns::Plan;
 use crate::cache::load::RECURSION;
 use crate::{Cache, EntryOptions, Load, LoadError, ToKey};
 use std::hash::{BuildHasher, Hash};
@@ -55,15 +55,10 @@ where
     let (mut function, mut error, mut tries) = (Some(function), None, 0);
     loop {
         let load = how.begin(cache, key);
-        let mut call = || {
+        let loaded = load.load_missing(P::IS_OPTIONAL, || {
             let returned = take(&mut function)();
             P::split(returned).map_err(|own| P::tell(error.insert(own)))
-        };
-        let loaded = if P::IS_OPTIONAL {
-            load.try_optional_with(call)
-        } else {
-            load.try_with(|| call().map(sure)).map(Some)
-        };
+        });
         tries += 1;
         match verdict::<P>(loaded, error.take(), tries) {
             Verdict::Return(returned) => return returned,
@@ -100,11 +95,7 @@ where
             let returned = take(&mut function).await;
             P::split(returned).map_err(|own| P::tell(error.insert(own)))
         };
-        let loaded = if P::IS_OPTIONAL {
-            load.try_optional_with_async(call).await
-        } else {
-            load.try_with_async(async { call.await.map(sure) }).await.map(Some)
-        };
+        let loaded = load.load_missing_async(P::IS_OPTIONAL, call).await;
         tries += 1;
         match verdict::<P>(loaded, error.take(), tries) {
             Verdict::Return(returned) => return returned,

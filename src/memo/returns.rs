@@ -311,7 +311,7 @@ impl<R: Fallible<Ok: Optional, Err: Shareable>> Plan for SharedMaybeFails<R> {
 }
 
 /// What was split into `Some` comes back so.
-pub(super) fn sure<T>(value: Option<T>) -> T {
+fn sure<T>(value: Option<T>) -> T {
     value.unwrap_or_else(|| unreachable!("a value that is always kept was not"))
 }
 

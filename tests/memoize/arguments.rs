@@ -26,6 +26,7 @@ fn borrowed(word: &Word, n: u8) -> usize {
 }
 
 #[memoize]
+#[expect(clippy::needless_pass_by_value, reason = "to have one that is not borrowed")]
 fn owned(word: Word) -> usize {
     word.0.len()
 }
@@ -136,11 +137,10 @@ fn the_key_may_be_an_expression() {
     assert_eq!(greeting::cache().get(&1), Some("Hello Ann".to_owned()));
 }
 
-#[memoize(key = x.to_bits() as u64)]
+#[memoize(key = x.round() as i64)]
+#[expect(clippy::cast_possible_truncation, reason = "that is the point")]
 fn rounded(x: f32) -> i32 {
-    #[expect(clippy::cast_possible_truncation, reason = "that is the point")]
-    let rounded = x.round() as i32;
-    rounded
+    x.round() as i32
 }
 
 #[test]
@@ -166,7 +166,11 @@ fn a_function_without_arguments_is_called_once() {
 }
 
 #[memoize]
-#[expect(clippy::too_many_arguments, reason = "as many as a key can have")]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::many_single_char_names,
+    reason = "as many as a key can have"
+)]
 fn twelve(
     a: u8,
     b: u8,

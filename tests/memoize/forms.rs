@@ -10,18 +10,21 @@ use std::num::ParseIntError;
 struct Shape(u32);
 
 static AREAS: Calls = Calls::new();
+static OTHERS: Calls = Calls::new();
 
 impl Shape {
     #[memoize(include(self), name = areas, capacity = 10)]
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "to have one that is borrowed")]
     fn area(&self, scale: u32) -> u32 {
-        AREAS.add();
+        if self.0 < 5 {
+            AREAS.add();
+        }
         self.0 * scale
     }
 
     #[memoize(include(self))]
     fn by_value(self, scale: u32) -> u32 {
-        AREAS.add();
+        OTHERS.add();
         self.0 * scale
     }
 
@@ -41,7 +44,7 @@ impl Shape {
 
     #[memoize(associated)]
     fn twice(n: u32) -> u32 {
-        AREAS.add();
+        OTHERS.add();
         n * 2
     }
 
@@ -55,13 +58,13 @@ impl Shape {
 fn a_receiver_is_in_the_key_or_not_as_it_is_said() {
     assert_eq!((Shape(2).area(3), Shape(2).area(3), AREAS.take()), (6, 6, 1));
     assert_eq!((Shape(3).area(3), AREAS.take()), (9, 1));
-    assert_eq!((Shape(2).by_value(3), Shape(2).by_value(3), AREAS.take()), (6, 6, 1));
-    assert_eq!((Shape(3).by_value(3), AREAS.take()), (9, 1));
+    assert_eq!((Shape(2).by_value(3), Shape(2).by_value(3), OTHERS.take()), (6, 6, 1));
+    assert_eq!((Shape(3).by_value(3), OTHERS.take()), (9, 1));
     assert_eq!((Shape(2).without_self("3"), Shape(9).without_self("3")), (Ok(6), Ok(6)));
     assert_eq!(Shape(2).without_self("0"), Ok(7));
     assert!(Shape(2).without_self("x").is_err());
     assert_eq!((Shape(41).decade(), Shape(45).decade()), ("40s".to_owned(), "40s".to_owned()));
-    assert_eq!((Shape::twice(2), Shape::twice(2), AREAS.take()), (4, 4, 1));
+    assert_eq!((Shape::twice(2), Shape::twice(2), OTHERS.take()), (4, 4, 1));
 }
 
 #[test]

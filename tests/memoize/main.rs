@@ -3,10 +3,11 @@
 //! The strictest lints are on: what `#[memoize]` adds must not be blamed on
 //! whoever uses it.
 #![cfg(feature = "macros")]
-#![warn(clippy::pedantic, clippy::nursery, rust_2018_idioms, unreachable_pub)]
+#![warn(clippy::pedantic, rust_2018_idioms, unreachable_pub)]
 #![warn(unused_lifetimes, single_use_lifetimes, unused_qualifications, trivial_casts)]
 
 mod arguments;
+mod combinations;
 mod forms;
 mod handle;
 mod returns;

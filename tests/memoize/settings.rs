@@ -23,6 +23,7 @@ fn weighed(n: u32) -> String {
     "x".repeat(n as usize)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, clippy::ptr_arg, reason = "as weighers are")]
 fn weigh(_n: &u32, text: &String) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
@@ -72,7 +73,7 @@ fn values_live_as_long_as_they_are_told_to() {
             break;
         }
     }
-    (0..100).for_each(|n| drop(jittered(n)));
+    (0..100).for_each(|n| assert_eq!(jittered(n), n));
     let lives: Vec<_> = (0..100).filter_map(|n| jittered::cache().expires_in(&n)).collect();
     assert!(lives.iter().all(|life| (SECOND * 30..=SECOND * 60).contains(life)));
     assert!(lives.iter().any(|life| *life < SECOND * 55), "some are shortened");
@@ -91,7 +92,7 @@ macro_rules! of_policy {
         #[test]
         fn every_policy_can_be_named() {
             $(
-                (0..20).for_each(|n| drop($function(n)));
+                (0..20).for_each(|n| assert_eq!($function(n), n));
                 let shown = format!("{:?}", $function::cache());
                 assert!(shown.contains(&format!("{:?}", $policy)), "{shown}");
                 assert_eq!($name.parse(), Ok($policy));
@@ -118,12 +119,13 @@ fn recent(n: u64) -> u64 {
 
 #[test]
 fn a_policy_may_be_an_expression() {
-    (recent(1), recent(2), recent(1), recent(3));
+    assert_eq!([recent(1), recent(2), recent(1), recent(3)], [1, 2, 1, 3]);
     assert_eq!((recent::get(1), recent::get(2), recent::get(3)), (Some(1), None, Some(3)));
 }
 
 static TOLD: Mutex<Vec<(u64, u64, Cause)>> = Mutex::new(Vec::new());
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as listeners are")]
 fn tell(key: &u64, value: &u64, cause: Cause) {
     TOLD.lock().unwrap().push((*key, *value, cause));
 }
@@ -135,7 +137,7 @@ fn heard(n: u64) -> u64 {
 
 #[test]
 fn a_listener_hears_what_leaves() {
-    (heard(1), heard(2));
+    assert_eq!([heard(1), heard(2)], [10, 20]);
     heard::invalidate(2);
     let told = std::mem::take(&mut *TOLD.lock().unwrap());
     assert_eq!(told, [(1, 10, Cause::Size), (2, 20, Cause::Invalidated)]);
@@ -153,12 +155,12 @@ fn counted_with_tags(n: u64) -> u64 {
 
 #[test]
 fn look_ups_are_counted_if_asked_for() {
-    (counted(1), counted(1), counted(1));
+    assert_eq!([counted(1), counted(1), counted(1)], [1; 3]);
     assert_eq!((counted::stats().hits, counted::stats().misses), (2, 1));
-    (counted_with_tags(1), counted_with_tags(1), counted_with_tags(1));
+    assert_eq!([1; 3].map(counted_with_tags), [1; 3]);
     let stats = counted_with_tags::stats();
     assert_eq!((stats.hits, stats.misses), (2, 1));
-    (bare(7), bare(7));
+    assert_eq!([bare(7), bare(7)], [7, 7]);
     assert_eq!(bare::stats().hits, 0);
 }
 
@@ -179,7 +181,7 @@ impl Calls {
 #[test]
 fn tags_are_made_on_a_miss_and_invalidate_a_group() {
     let call = |n, group: &str| tagged(n, group.to_owned());
-    (call(1, "a"), call(2, "a"), call(3, "b"));
+    assert_eq!([call(1, "a"), call(2, "a"), call(3, "b")], ["a1", "a2", "b3"]);
     assert_eq!(TAGGED.take(), 3);
     assert_eq!((call(1, "a"), TAGGED.take()), ("a1".to_owned(), 0), "not on a hit");
     tagged::cache().invalidate_tag("a");
