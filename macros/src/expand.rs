@@ -11,7 +11,7 @@
 
 use crate::function::{Arg, Function, Part, mentions};
 use crate::handle;
-use crate::settings::Settings;
+use crate::settings::{Call, Settings};
 use crate::value;
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -32,6 +32,10 @@ pub fn memoize(settings: TokenStream, item: TokenStream) -> Result<TokenStream> 
     let function = Function::new(item, &settings)?;
     Ok(Expansion::new(&settings, &function).tokens())
 }
+
+/// The function of the handle that returns a cache that calls the function. It
+/// is not for users: to them, it is a cache.
+pub const LOADING: &str = "__loading";
 
 pub struct Expansion<'a> {
     pub settings: &'a Settings,
@@ -142,7 +146,14 @@ impl<'a> Expansion<'a> {
         let private = &self.private;
         let cache = Ident::new("cache", Span::mixed_site());
         let key = Ident::new("key", Span::mixed_site());
-        let (checks, set_cache) = (self.checks(), self.set_cache(&cache));
+        let checks = self.checks();
+        let set_cache = match self.settings.reloads() {
+            Some(_) => {
+                let (source, generics) = (self.handle_fn(LOADING), self.turbofish());
+                quote!(let #cache = #source #generics ();)
+            }
+            None => self.set_cache(&cache),
+        };
         let (plan, how) = (self.plan(), self.how());
         let set_key = self.set_key(&key);
         let body = if self.has_handle() { self.call_uncached() } else { self.inline() };
@@ -171,6 +182,7 @@ impl<'a> Expansion<'a> {
             let (cache, generics) = (self.handle_fn("cache"), self.turbofish());
             return quote!(#cache #generics ());
         }
+        // Only with a handle are there reloads.
         let made = self.cache_of_instance();
         quote!({ #made })
     }
@@ -194,37 +206,55 @@ impl<'a> Expansion<'a> {
         let default_capacity = (settings.builder_has("capacity").is_none()
             && settings.builder_has("weight_capacity").is_none())
         .then(|| quote!(.capacity(#private::DEFAULT_CAPACITY)));
-        let loader = self.settings.reloads().map(|_| self.loader());
-        let calls = settings.builder.iter().map(|call| {
+        let call = |call: &Call| {
             let method = Ident::new(call.method, call.setting.span());
             let argument = &call.argument;
             let larder = call.in_larder.then(|| quote!(#krate::));
             quote!(.#method(#larder #argument))
-        });
-        quote! {
-            #private::built(
-                #name,
-                #krate::Cache::<#key, #kept>::builder() #default_capacity #loader #(#calls)*,
-            )
+        };
+        let (of_reloads, of_cache): (Vec<&Call>, Vec<&Call>) =
+            settings.builder.iter().partition(|call| call.is_of_reloads());
+        let of_cache = of_cache.into_iter().map(call);
+        let builder = quote! {
+            #krate::Cache::<#key, #kept>::builder() #default_capacity #(#of_cache)*
+        };
+        if settings.reloads().is_none() {
+            return quote!(#private::built(#name, #builder));
         }
+        let (loader, of_reloads) = (self.loader(), of_reloads.into_iter().map(call));
+        quote!(#private::built_loading(#name, #builder #loader #(#of_reloads)*))
     }
 
     /// How a cache that reloads calls the function: with the arguments in the
     /// key.
     fn loader(&self) -> TokenStream {
-        let key = Ident::new("key", Span::mixed_site());
-        let uncached = self.handle_fn("uncached");
-        let generics = self.turbofish();
-        let parts = self.parts_of_key(&key);
         let private = &self.private;
-        let plan = self.plan();
+        let (key, plan) = (Ident::new("key", Span::mixed_site()), self.plan());
+        let (uncached, generics) = (self.handle_fn("uncached"), self.turbofish());
+        let parts = self.parts_of_key(&key);
+        let call = quote!(#uncached #generics (#(#parts),*));
         if self.function.is_async() {
+            // The future outlives the key that it is given.
             return quote! {
-                .loader_async(move |#key| #private::reload_async(#plan, #uncached #generics (#(#parts),*)))
+                .loader_async(|#key| {
+                    let #key = ::core::clone::Clone::clone(#key);
+                    async move {
+                        let #key = &#key;
+                        #private::reload_async(#plan, #call).await
+                    }
+                })
             };
         }
-        quote! {
-            .loader(|#key| #private::reload(#plan, #uncached #generics (#(#parts),*)))
+        quote!(.loader(|#key| #private::reload(#plan, #call)))
+    }
+
+    /// The type that [`built`](Self::built) builds.
+    pub fn built_type(&self) -> TokenStream {
+        let Expansion { settings, private, kept, .. } = self;
+        let (krate, key) = (&settings.krate, self.key_type());
+        match settings.reloads() {
+            Some(_) => quote!(#krate::LoadingCache<#key, #kept, #private::Untold>),
+            None => quote!(#krate::Cache<#key, #kept>),
         }
     }
 

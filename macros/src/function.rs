@@ -185,6 +185,9 @@ impl Function {
                 ),
             );
         }
+        for arg in self.args.iter().filter(|arg| matches!(arg.ty, Type::ImplTrait(_))) {
+            errors.add(&arg.ty, format!("`{setting}` has to name the types of all arguments"));
+        }
         if self.is_associated && settings.name.is_none() {
             errors.add(
                 setting,

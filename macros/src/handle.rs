@@ -1,6 +1,6 @@
 //! What stands beside a memoized function: its cache, and the function itself.
 
-use crate::expand::{Expansion, is_cfg, is_inner};
+use crate::expand::{Expansion, LOADING, is_cfg, is_inner};
 use crate::function::{Arg, Function, Part};
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -140,20 +140,31 @@ impl Handle<'_> {
         }
         let krate = &settings.krate;
         let key = self.expansion.key_type();
-        let has_instances = self.function().is_associated || self.expansion.turbofish().is_some();
-        let cache = if has_instances {
-            self.expansion.cache_of_instance()
-        } else {
-            let built = self.expansion.built();
-            quote! {
-                static CACHE: ::std::sync::LazyLock<#krate::Cache<#key, #kept>> =
-                    ::std::sync::LazyLock::new(|| #built);
-                &CACHE
-            }
-        };
         let output = quote!(&'static #krate::Cache<#key, #kept>);
         let doc = " The cache: made when it is first asked for.";
-        self.item(("cache", doc), None, Some(output), &cache)
+        let cache = self.static_cache();
+        if settings.reloads().is_none() {
+            return self.item(("cache", doc), None, Some(output), &cache);
+        }
+        let built = self.expansion.built_type();
+        let loading = self.item((LOADING, ""), None, Some(quote!(&'static #built)), &cache);
+        let source = self.expansion.handle_fn(LOADING);
+        let generics = self.expansion.turbofish();
+        let body = quote!(#krate::LoadingCache::cache(#source #generics ()));
+        let cache = self.item(("cache", doc), None, Some(output), &body);
+        quote!(#[doc(hidden)] #loading #cache)
+    }
+
+    /// Statements that end with the cache of the function, or of its instance.
+    fn static_cache(&self) -> TokenStream {
+        if self.function().is_associated || self.expansion.turbofish().is_some() {
+            return self.expansion.cache_of_instance();
+        }
+        let (ty, built) = (self.expansion.built_type(), self.expansion.built());
+        quote! {
+            static CACHE: ::std::sync::LazyLock<#ty> = ::std::sync::LazyLock::new(|| #built);
+            &CACHE
+        }
     }
 
     fn stats(&self) -> TokenStream {

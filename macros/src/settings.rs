@@ -42,6 +42,19 @@ pub struct Call {
     pub in_larder: bool,
 }
 
+impl Call {
+    /// Whether it is about reloads: the builder has these once it knows the
+    /// loader.
+    pub fn is_of_reloads(&self) -> bool {
+        RELOADS.iter().chain(&OF_RELOADS).any(|setting| self.setting == *setting)
+    }
+}
+
+/// Settings that make the cache call the function of its own accord.
+const RELOADS: [&str; 3] = ["refresh_after", "stale_if_error", "early_refresh"];
+/// Settings of how it does.
+const OF_RELOADS: [&str; 2] = ["retry_after", "spawner"];
+
 pub struct Key {
     pub span: Span,
     pub ty: Option<Type>,
@@ -77,7 +90,7 @@ enum Kind {
 }
 
 /// The settings that are calls of the builder: name, method and kind.
-const BUILDER: [(&str, &str, Kind); 16] = [
+const BUILDER: [(&str, &str, Kind); 18] = [
     ("capacity", "capacity", Kind::Count),
     ("weight_capacity", "weight_capacity", Kind::Count),
     ("weigher", "weigher", Kind::Expr),
@@ -89,6 +102,8 @@ const BUILDER: [(&str, &str, Kind); 16] = [
     ("refresh_after", "refresh_after", Kind::Duration),
     ("stale_if_error", "stale_if_error", Kind::Duration),
     ("early_refresh", "early_refresh", Kind::Expr),
+    ("retry_after", "retry_after", Kind::Duration),
+    ("spawner", "spawner", Kind::Expr),
     ("shards", "shards", Kind::Shards),
     ("on_removal", "on_removal", Kind::Expr),
     ("clock", "clock", Kind::Expr),
@@ -112,7 +127,7 @@ const OTHERS: [&str; 12] = [
 ];
 
 /// What other crates call it, and what it is called here.
-const FOREIGN: [(&str, &str); 13] = [
+const FOREIGN: [(&str, &str); 20] = [
     ("size", "write `capacity = …`"),
     ("max_size", "write `capacity = …`"),
     ("max_capacity", "write `capacity = …`"),
@@ -123,6 +138,13 @@ const FOREIGN: [(&str, &str); 13] = [
     ("time_to_live", "write `ttl = \"60s\"`"),
     ("time_to_idle", "write `tti = \"60s\"`"),
     ("convert", "write `key: Type = expression`"),
+    ("max_cost", "write `weight_capacity = …` and `weigher = …`"),
+    ("ttl_millis", "write `ttl = \"60ms\"`"),
+    ("refresh", "write `tti = \"60s\"`, or `refresh_after` for reloads"),
+    ("result_fallback", "write `stale_if_error = \"10m\"`"),
+    ("cache_err", "write `negative_ttl = \"2s\"`"),
+    ("cache_none", "`None` is cached unless `some_only` is said"),
+    ("in_impl", "write `include(self)`, `skip(self)` or `associated`"),
     ("option", "write `some_only`"),
     ("sync_writes", "callers always share one call: leave it out"),
     ("with_cached_flag", "not offered: compare `NAME::stats()`"),
@@ -154,9 +176,7 @@ impl Settings {
 
     /// A setting that makes the cache call the function of its own accord.
     pub fn reloads(&self) -> Option<&Ident> {
-        ["refresh_after", "stale_if_error", "early_refresh"]
-            .into_iter()
-            .find_map(|setting| self.builder_has(setting))
+        RELOADS.into_iter().find_map(|setting| self.builder_has(setting))
     }
 
     pub fn skips_self(&self) -> bool {
@@ -245,6 +265,15 @@ impl Settings {
         ] {
             if let (Some(ident), None) = (self.builder_has(setting), self.builder_has(needs)) {
                 errors.add(ident, format!("without `{needs} = …`, {why}"));
+            }
+        }
+        for setting in OF_RELOADS.into_iter().filter_map(|setting| self.builder_has(setting)) {
+            if self.reloads().is_none() {
+                errors.add(
+                    setting,
+                    "without `refresh_after`, `early_refresh` or `stale_if_error`, nothing is \
+                     reloaded",
+                );
             }
         }
         let skipped = self.skip.iter().find(|skipped| *skipped != "self");

@@ -5,7 +5,8 @@
 //! the function is called for the first time. Walking over it takes no lock;
 //! it is as long as there are instances.
 
-use crate::{Builder, Cache};
+use super::returns::Untold;
+use crate::{BuildError, Builder, Cache, LoadingBuilder, LoadingCache};
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::hash::Hash;
@@ -32,12 +33,14 @@ impl Caches {
 
     /// The cache of the instance that `make` belongs to: a closure's type knows
     /// all parameters of the function that it is written in.
-    pub fn of<K, V, F>(&'static self, make: F) -> &'static Cache<K, V>
-    where
-        K: Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        F: Fn() -> Cache<K, V> + 'static,
-    {
+    pub fn of<C: Any + Send + Sync>(&'static self, make: impl Fn() -> C + 'static) -> &'static C {
+        self.of_maker(make)
+    }
+
+    fn of_maker<C: Any + Send + Sync, F: Fn() -> C + 'static>(
+        &'static self,
+        make: F,
+    ) -> &'static C {
         let mut list = self;
         loop {
             let instance = list.first.get_or_init(|| {
@@ -66,9 +69,20 @@ impl fmt::Debug for Caches {
 /// settings.
 #[must_use]
 pub fn built<K: Hash + Eq, V>(function: &str, builder: Builder<K, V>) -> Cache<K, V> {
-    builder
-        .build()
-        .unwrap_or_else(|error| panic!("the cache of `{function}` cannot be built: {error}"))
+    sound(function, builder.build())
+}
+
+/// [`built`], for a cache that calls the function of its own accord.
+#[must_use]
+pub fn built_loading<K: Hash + Eq, V>(
+    function: &str,
+    builder: LoadingBuilder<K, V, Untold>,
+) -> LoadingCache<K, V, Untold> {
+    sound(function, builder.build())
+}
+
+fn sound<C>(function: &str, built: Result<C, BuildError>) -> C {
+    built.unwrap_or_else(|error| panic!("the cache of `{function}` cannot be built: {error}"))
 }
 
 #[cfg(test)]

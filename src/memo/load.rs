@@ -1,6 +1,7 @@
 //! The call of the cache's own loading methods.
 
 use super::returns::Plan;
+use super::source::Source;
 use crate::cache::load::RECURSION;
 use crate::{Cache, EntryOptions, Load, LoadError, ToKey};
 use std::hash::{BuildHasher, Hash};
@@ -20,9 +21,10 @@ pub struct How<O> {
 ///
 /// # Panics
 /// If the function does, or calls itself with the same arguments.
-pub fn load<P, K, S, Q>(
+#[inline]
+pub fn load<P, K, C, Q>(
     _plan: P,
-    cache: &Cache<K, P::Kept, S>,
+    source: &C,
     key: &Q,
     how: How<impl Fn() -> EntryOptions>,
     function: impl FnOnce() -> P::Returned,
@@ -30,18 +32,21 @@ pub fn load<P, K, S, Q>(
 where
     P: Plan<Kept: Clone>,
     K: Hash + Eq,
-    S: BuildHasher,
+    C: Source<K, P::Kept>,
     Q: ToKey<K> + ?Sized,
 {
-    match cache.get(key) {
-        Some(value) => P::join(Ok(Some(value))),
-        None => load_missing::<P, K, S, Q>(cache, key, how, function),
+    match source.cache().get(key) {
+        Some(value) => {
+            source.note_hit(key);
+            P::join(Ok(Some(value)))
+        }
+        None => load_missing::<P, K, C, Q>(source, key, how, function),
     }
 }
 
 #[cold]
-fn load_missing<P, K, S, Q>(
-    cache: &Cache<K, P::Kept, S>,
+fn load_missing<P, K, C, Q>(
+    source: &C,
     key: &Q,
     how: How<impl Fn() -> EntryOptions>,
     function: impl FnOnce() -> P::Returned,
@@ -49,18 +54,21 @@ fn load_missing<P, K, S, Q>(
 where
     P: Plan<Kept: Clone>,
     K: Hash + Eq,
-    S: BuildHasher,
+    C: Source<K, P::Kept>,
     Q: ToKey<K> + ?Sized,
 {
+    if let Some(value) = source.stale_for_now(key) {
+        return P::join(Ok(Some(value)));
+    }
     let (mut function, mut error, mut tries) = (Some(function), None, 0);
     loop {
-        let load = how.begin(cache, key);
+        let load = how.begin(source.cache(), key);
         let loaded = load.load_missing(P::IS_OPTIONAL, || {
             let returned = take(&mut function)();
             P::split(returned).map_err(|own| P::tell(error.insert(own)))
         });
         tries += 1;
-        match verdict::<P>(loaded, error.take(), tries) {
+        match verdict::<P>(loaded, error.take(), tries, || source.stale(key)) {
             Verdict::Return(returned) => return returned,
             Verdict::Again => {}
             Verdict::Alone => return take(&mut function)(),
@@ -72,9 +80,9 @@ where
 ///
 /// # Panics
 /// As [`load`].
-pub async fn load_async<P, K, S, Q>(
+pub async fn load_async<P, K, C, Q>(
     _plan: P,
-    cache: &Cache<K, P::Kept, S>,
+    source: &C,
     key: &Q,
     how: How<impl Fn() -> EntryOptions>,
     function: impl Future<Output = P::Returned>,
@@ -82,22 +90,26 @@ pub async fn load_async<P, K, S, Q>(
 where
     P: Plan<Kept: Clone>,
     K: Hash + Eq,
-    S: BuildHasher,
+    C: Source<K, P::Kept>,
     Q: ToKey<K> + ?Sized,
 {
-    if let Some(value) = cache.get(key) {
+    if let Some(value) = source.cache().get(key) {
+        source.note_hit(key);
+        return P::join(Ok(Some(value)));
+    }
+    if let Some(value) = source.stale_for_now(key) {
         return P::join(Ok(Some(value)));
     }
     let (mut function, mut error, mut tries) = (Some(function), None, 0);
     loop {
-        let load = how.begin(cache, key);
+        let load = how.begin(source.cache(), key);
         let call = async {
             let returned = take(&mut function).await;
             P::split(returned).map_err(|own| P::tell(error.insert(own)))
         };
         let loaded = load.load_missing_async(P::IS_OPTIONAL, call).await;
         tries += 1;
-        match verdict::<P>(loaded, error.take(), tries) {
+        match verdict::<P>(loaded, error.take(), tries, || source.stale(key)) {
             Verdict::Return(returned) => return returned,
             Verdict::Again => {}
             Verdict::Alone => return take(&mut function).await,
@@ -138,16 +150,17 @@ fn verdict<P: Plan>(
     loaded: Result<Option<P::Kept>, LoadError<P::Told>>,
     own: Option<P::Error>,
     tries: u32,
+    stale: impl FnOnce() -> Option<P::Kept>,
 ) -> Verdict<P::Returned> {
     match loaded {
         Ok(value) => Verdict::Return(P::join(Ok(value))),
         Err(LoadError::Failed(told)) => match own.or_else(|| P::hear(&told)) {
-            Some(error) => Verdict::Return(P::join(Err(error))),
+            Some(error) => Verdict::Return(P::join(stale().map(Some).ok_or(error))),
             // An error that is remembered would be told again and again.
             None if tries > 1 => Verdict::Alone,
             None => Verdict::Again,
         },
-        Err(LoadError::Panicked) => Verdict::Again,
+        Err(LoadError::Panicked | LoadError::Cancelled) => Verdict::Again,
         Err(LoadError::Recursive) => panic!("{RECURSION}"),
         Err(LoadError::TimedOut) => Verdict::Alone,
     }

@@ -7,6 +7,7 @@
 //!   args     arguments, borrowed ─► a key that need not be built on a hit
 //!   caches   one cache for each instance of a generic function
 //!   returns  what of a returned value is kept: all, the Ok, the Some
+//!   source   a cache, or one that calls the function of its own accord
 //!   load     the call of the cache's own loading methods
 //! ```
 //!
@@ -18,17 +19,20 @@ mod args;
 mod caches;
 mod load;
 mod returns;
+mod source;
 
 use crate::{Cache, EntryOptions, ToKey};
 use std::hash::{BuildHasher, Hash};
 
 pub use args::{Args, KeyPart};
-pub use caches::{Caches, built};
+pub use caches::{Caches, built, built_loading};
 pub use load::{How, load, load_async};
 pub use returns::{
     Fails, Fallible, FallibleKind, Kept, Maybe, MaybeFails, Optional, Plan, RetryKind, ReturnKind,
-    Returned, Shareable, SharedFails, SharedMaybeFails, ValueKind,
+    Returned, Shareable, SharedFails, SharedMaybeFails, Untold, ValueKind,
 };
+
+pub use source::{Source, reload, reload_async};
 
 /// The capacity of a function's cache that was given none.
 pub const DEFAULT_CAPACITY: usize = 10_000;

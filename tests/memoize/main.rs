@@ -10,6 +10,7 @@ mod arguments;
 mod combinations;
 mod forms;
 mod handle;
+mod reloads;
 mod returns;
 mod settings;
 mod tasks;
