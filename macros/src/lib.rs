@@ -1,4 +1,6 @@
-//! x
+//! `#[memoize]` of the cache library [larder](https://docs.rs/larder). Use it as
+//! `larder::memoize`, with larder's feature `macros`.
+
 extern crate proc_macro;
 
 mod duration;
@@ -13,7 +15,7 @@ mod value;
 use proc_macro::TokenStream;
 use quote::quote;
 
-/// x
+#[doc = include_str!("memoize.md")]
 #[proc_macro_attribute]
 pub fn memoize(settings: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);

@@ -118,6 +118,13 @@ expansions! {
     where T: Ord + Clone + Hash + Send + Sync + 'static
     { list.iter().max().cloned() }"
 
+    expansion a_function_that_is_reloaded
+    "#[memoize(refresh_after = \"1m\", ttl = \"10m\", spawner = Inline)]
+    fn page(host: &str, n: u32) -> io::Result<String> { get(host, n) }"
+
+    expansion an_async_function_that_is_reloaded
+    "#[memoize(stale_if_error = \"10m\")] async fn page(host: &str) -> Result<Page, Error> { get(host).await }"
+
     expansion attributes_and_visibility
     "/// Squares.
     #[memoize]
