@@ -40,16 +40,22 @@ where
             source.note_hit(key);
             P::join(Ok(Some(value)))
         }
-        None => load_missing::<P, K, C, Q>(source, key, how, function),
+        None => {
+            let How { options, negative_ttl } = how;
+            let how = How { options: &options as &dyn Fn() -> EntryOptions, negative_ttl };
+            let mut function = Some(function);
+            load_missing::<P, K, C, Q>(source, key, how, &mut || take(&mut function)())
+        }
     }
 }
 
+/// Compiled once for all functions of the same types.
 #[cold]
 fn load_missing<P, K, C, Q>(
     source: &C,
     key: &Q,
-    how: How<impl Fn() -> EntryOptions>,
-    function: impl FnOnce() -> P::Returned,
+    how: How<&dyn Fn() -> EntryOptions>,
+    function: &mut dyn FnMut() -> P::Returned,
 ) -> P::Returned
 where
     P: Plan<Kept: Clone>,
@@ -60,18 +66,18 @@ where
     if let Some(value) = source.stale_for_now(key) {
         return P::join(Ok(Some(value)));
     }
-    let (mut function, mut error, mut tries) = (Some(function), None, 0);
+    let (mut error, mut tries) = (None, 0);
     loop {
         let load = how.begin(source.cache(), key);
         let loaded = load.load_missing(P::IS_OPTIONAL, || {
-            let returned = take(&mut function)();
+            let returned = function();
             P::split(returned).map_err(|own| P::tell(error.insert(own)))
         });
         tries += 1;
         match verdict::<P>(loaded, error.take(), tries, || source.stale(key)) {
             Verdict::Return(returned) => return returned,
             Verdict::Again => {}
-            Verdict::Alone => return take(&mut function)(),
+            Verdict::Alone => return function(),
         }
     }
 }

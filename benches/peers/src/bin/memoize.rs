@@ -43,26 +43,35 @@ const CONTENDERS: [(&str, fn(u64) -> u64); 3] = [
     ("`#[concurrent_cached]`", concurrent_cached_fn),
 ];
 
+/// From when the first thread began until the last one ended.
 fn round(hit: fn(u64) -> u64, threads: u64, keys: u64) -> Duration {
-    let (begin, end) = (Barrier::new(threads as usize + 1), Barrier::new(threads as usize + 1));
-    thread::scope(|scope| {
-        for thread in 0..threads {
-            let (begin, end) = (&begin, &end);
-            scope.spawn(move || {
-                begin.wait();
-                for call in 0..CALLS {
-                    // Threads begin at different keys.
-                    let n = (call + thread * 509) % keys;
-                    assert_eq!(black_box(hit(black_box(n))), n + 1);
-                }
-                end.wait();
-            });
-        }
+    let begin = Barrier::new(threads as usize);
+    let run = |thread: u64| {
         begin.wait();
         let began = Instant::now();
-        end.wait();
-        began.elapsed()
-    })
+        for call in 0..CALLS {
+            // Threads begin at different keys.
+            let n = (call + thread * 509) % keys;
+            assert_eq!(black_box(hit(black_box(n))), n + 1);
+        }
+        (began, Instant::now())
+    };
+    let (begin, end) = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|thread| {
+                scope.spawn({
+                    let run = &run;
+                    move || run(thread)
+                })
+            })
+            .collect();
+        let spans = threads.into_iter().map(|thread| thread.join().expect("a thread panicked"));
+        spans.fold((None::<Instant>, None::<Instant>), |(first, last), (began, ended)| {
+            let first = first.map_or(began, |first| first.min(began));
+            (Some(first), Some(last.map_or(ended, |last| last.max(ended))))
+        })
+    });
+    end.zip(begin).map_or(Duration::ZERO, |(end, begin)| end - begin)
 }
 
 fn main() {
