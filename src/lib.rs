@@ -101,6 +101,10 @@
 //!
 //! * `serde`: `Serialize` and `Deserialize` for [`Stats`], [`Eviction`] and
 //!   [`Cause`]. 7 more crates, one of them a proc macro.
+//! * `macros`: `#[memoize]` on functions. 5 more crates, one of them a proc
+//!   macro: syn 3 and what goes with it, the same that `serde` brings. A debug
+//!   build with larder and its dependencies took 12 s of processor time with
+//!   it; each further function of the same types adds 7 ms.
 //!
 //! # Map
 //!
