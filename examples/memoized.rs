@@ -3,4 +3,6 @@
 fn fib(n: u64) -> u64 {
     if n < 2 { n } else { fib(n - 1) + fib(n - 2) }
 }
-fn main() { println!("fib(90) = {}, of {} values computed", fib(90), fib::cache().len()) }
+fn main() {
+    println!("fib(90) = {}, of {} values computed", fib(90), fib::cache().len())
+}

@@ -291,7 +291,7 @@ fn check_receiver(
         );
         return;
     }
-    let cache_is_self = settings.cache.as_ref().is_some_and(|cache| is_in_self(cache));
+    let cache_is_self = settings.cache.as_ref().is_some_and(is_in_self);
     let decided = settings.include_self.is_some()
         || settings.skips_self()
         || settings.key.is_some()
