@@ -34,7 +34,9 @@ fn pair(text: &str, n: u64) -> u64 {
 
 static CACHE: LazyLock<Cache<u64, u64>> = LazyLock::new(|| Cache::new(100_000));
 
-const SCENARIOS: [(&str, fn(u64) -> u64); 5] = [
+type Hit = fn(u64) -> u64;
+
+const SCENARIOS: [(&str, Hit); 5] = [
     ("nothing", |n| n),
     ("cache-get", |n| CACHE.get(&n).unwrap_or_default()),
     ("memoized", memoized),

@@ -35,7 +35,7 @@ pub fn memoize(settings: TokenStream, item: TokenStream) -> Result<TokenStream> 
 
 /// The function of the handle that returns a cache that calls the function. It
 /// is not for users: to them, it is a cache.
-pub const LOADING: &str = "__loading";
+pub const LOADING: &str = "loading";
 
 pub struct Expansion<'a> {
     pub settings: &'a Settings,

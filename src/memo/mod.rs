@@ -1,6 +1,6 @@
 //! What `#[memoize]` expands to: nothing here is for anyone else.
 //!
-//! A memoized function is one call of [`load`] or [`load_async`]: with its
+//! A memoized function is one call of `load` or `load_async`: with its
 //! cache, the key as it is looked up, how it returns, and the function itself.
 //!
 //! ```text

@@ -5,7 +5,7 @@ use super::returns::{Plan, Untold};
 use crate::{Cache, LoadError, LoadingCache, ToKey};
 use std::hash::{BuildHasher, Hash};
 
-/// What [`load`](super::load) asks for values, beyond the cache.
+/// What `load` asks for values, beyond the cache.
 pub trait Source<K, V> {
     type Hasher: BuildHasher;
 

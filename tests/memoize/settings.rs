@@ -167,6 +167,7 @@ fn look_ups_are_counted_if_asked_for() {
 static TAGGED: Calls = Calls::new();
 
 #[memoize(tags = [TAGGED.tag(&group), "all".to_owned()])]
+#[expect(clippy::needless_pass_by_value, reason = "to have tags of an owned argument")]
 fn tagged(n: u64, group: String) -> String {
     format!("{group}{n}")
 }
