@@ -89,6 +89,7 @@ fn sound<C>(function: &str, built: Result<C, BuildError>) -> C {
 mod tests {
     use super::*;
 
+    #[expect(clippy::extra_unused_type_parameters, reason = "it tells the instances apart")]
     fn cache_of<T: 'static, const N: usize>() -> &'static Cache<u8, u8> {
         static CACHES: Caches = Caches::new();
         CACHES.of(|| Cache::new(N))
