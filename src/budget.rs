@@ -17,6 +17,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
+    #[inline]
     pub(crate) fn of(weight: u32) -> Self {
         Cost { entries: 1, weight: u64::from(weight) }
     }
@@ -29,10 +30,12 @@ struct Account {
 }
 
 impl Account {
+    #[inline]
     fn new(max: u64) -> Self {
         Account { used: AtomicU64::new(0), max: AtomicU64::new(max) }
     }
 
+    #[inline]
     fn take(&self, amount: u64) -> bool {
         if amount == 0 {
             return true;
@@ -50,12 +53,14 @@ impl Account {
         }
     }
 
+    #[inline]
     fn give(&self, amount: u64) {
         if amount > 0 {
             self.used.fetch_sub(amount, Ordering::Relaxed);
         }
     }
 
+    #[inline]
     fn max(&self) -> u64 {
         self.max.load(Ordering::Relaxed)
     }
@@ -71,14 +76,17 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    #[inline]
     pub(crate) fn new(max: Cost) -> Self {
         Budget { entries: Account::new(max.entries), weight: Account::new(max.weight) }
     }
 
+    #[inline]
     pub(crate) fn max(&self) -> Cost {
         Cost { entries: self.entries.max(), weight: self.weight.max() }
     }
 
+    #[inline]
     pub(crate) fn used(&self) -> Cost {
         let used = |account: &Account| account.used.load(Ordering::Relaxed);
         Cost { entries: used(&self.entries), weight: used(&self.weight) }
@@ -108,6 +116,7 @@ impl Budget {
         }
     }
 
+    #[inline]
     pub(crate) fn give(&self, cost: Cost) {
         self.entries.give(cost.entries);
         self.weight.give(cost.weight);
@@ -133,17 +142,20 @@ pub(crate) struct Credit<'a> {
 }
 
 impl<'a> Credit<'a> {
+    #[inline]
     pub(crate) fn new(budget: &'a Budget) -> Self {
         Credit { budget, held: Cost::default() }
     }
 
     /// Adds what an entry cost that has just left.
+    #[inline]
     pub(crate) fn refund(&mut self, cost: Cost) {
         self.held.entries += cost.entries;
         self.held.weight += cost.weight;
     }
 
     /// Makes sure that `cost` is held, or says what is lacking.
+    #[inline]
     pub(crate) fn raise_to(&mut self, cost: Cost) -> Result<(), Need> {
         let entries = cost.entries.saturating_sub(self.held.entries);
         if !self.budget.entries.take(entries) {
@@ -159,6 +171,7 @@ impl<'a> Credit<'a> {
     }
 
     /// Pays for an entry that becomes resident now.
+    #[inline]
     pub(crate) fn spend(&mut self, cost: Cost) {
         debug_assert!(self.held.entries >= cost.entries && self.held.weight >= cost.weight);
         self.held.entries -= cost.entries;

@@ -72,6 +72,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    #[inline]
     fn is_on(&self, word: Word, slot: Slot) -> bool {
         // The word first: what is then read of the slot is of that claim, or
         // of a later one.
@@ -98,6 +99,7 @@ pub(crate) struct Registry {
 static REGISTRY: Registry = Registry { first: AtomicPtr::new(ptr::null_mut()) };
 
 impl Registry {
+    #[inline]
     fn records(&self) -> impl Iterator<Item = &'static Record> + use<> {
         let follow = |link: &AtomicPtr<Record>| {
             // SAFETY: `add` links only records that it has leaked, fully made,
@@ -147,6 +149,7 @@ impl Registry {
 
 /// Whether a reader may be using the entry of `word` at `slot`, which its
 /// caller has unlinked with a sequentially consistent swap.
+#[inline]
 pub(crate) fn is_watched(word: Word, slot: Slot) -> bool {
     REGISTRY.records().any(|record| record.is_on(word, slot))
 }

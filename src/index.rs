@@ -154,10 +154,12 @@ impl Line {
         self.high.load(Ordering::Relaxed) / SPILLED_ONE
     }
 
+    #[inline]
     fn spill(&self) {
         self.high.store(self.high.load(Ordering::Relaxed) + SPILLED_ONE, Ordering::Release);
     }
 
+    #[inline]
     fn unspill(&self) {
         self.high.store(self.high.load(Ordering::Relaxed) - SPILLED_ONE, Ordering::Release);
     }
@@ -347,6 +349,7 @@ fn leak(size: Size) -> *mut Block {
     Box::into_raw(blocks).cast::<Block>().map_addr(|address| address | size.0)
 }
 
+#[inline]
 fn size_of(table: *mut Block) -> Size {
     Size(table.addr() & Size::BITS)
 }
@@ -369,6 +372,7 @@ impl Index {
         Index { table: AtomicPtr::new(leak(Size::of(1))) }
     }
 
+    #[inline]
     fn table(&self) -> Table<'_> {
         let table = self.table.load(Ordering::SeqCst);
         let (first, lines) = (first_block(table).cast::<Line>(), size_of(table).lines());

@@ -503,6 +503,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
 }
 
 impl<K, V, C> Under<K, V, C> {
+    #[inline]
     fn set_weight(&mut self, slot: Slot, weight: u32) {
         if self.weights.len() <= slot.index() {
             self.weights.resize(self.fresh.max(slot.index() + 1), 1);
@@ -522,14 +523,17 @@ impl<K, V> Residents for View<'_, K, V> {
         self.slab.hash(slot)
     }
 
+    #[inline]
     fn weight(&self, slot: Slot) -> u32 {
         self.weights.get(slot.index()).copied().unwrap_or(1)
     }
 
+    #[inline]
     fn hits(&self, slot: Slot) -> u8 {
         self.slab.hits(slot)
     }
 
+    #[inline]
     fn set_hits(&self, slot: Slot, hits: u8) {
         self.slab.set_hits(slot, hits);
     }

@@ -105,6 +105,18 @@ impl Deadlines {
         self.begin(schedule, slot, span, now);
     }
 
+    /// Whether the entry at `slot` has not reached its deadline; if so, notes a
+    /// use. Called by readers without a lock.
+    #[inline]
+    pub(crate) fn outlive(&self, slot: Slot, now: u64) -> bool {
+        let Some(numbers) = self.0.get() else { return true };
+        let is_alive = numbers.of(slot) > now;
+        if is_alive {
+            numbers.touch(slot, now);
+        }
+        is_alive
+    }
+
     /// Notes a use of the entry at `slot`. Called by readers without a lock.
     #[inline]
     pub(crate) fn touch(&self, slot: Slot, now: u64) {
@@ -188,6 +200,7 @@ impl Schedule {
 }
 
 impl Numbers {
+    #[inline]
     fn of(&self, slot: Slot) -> u64 {
         self.earliest.get(slot).map_or(NEVER, |earliest| earliest.0.load(Ordering::Relaxed))
     }
@@ -210,6 +223,7 @@ impl Numbers {
         self.earliest.of(slot).0.store(earliest, Ordering::Relaxed);
     }
 
+    #[inline]
     fn touch(&self, slot: Slot, now: u64) {
         let Some(rules) = self.rules.get(slot) else { return };
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);

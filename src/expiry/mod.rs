@@ -204,14 +204,20 @@ impl<K, V> Lifetimes<K, V> {
     pub(crate) fn stopwatch(&self) -> u64 {
         match &self.time {
             TimeSource::System(clock) => clock.fine_nanos(),
-            TimeSource::User { .. } => self.time.nanos(),
+            TimeSource::User { .. } => self.now(),
         }
     }
 
     /// Nanoseconds since the cache was made; never less than before.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        let now = self.time.nanos();
+        let now = match &self.time {
+            // Monotonic, the system promises.
+            TimeSource::System(clock) => return clock.nanos(),
+            TimeSource::User { clock, start } => {
+                nanos(clock.now().saturating_sub(*start)).min(NEVER - 1)
+            }
+        };
         let latest = self.latest.load(Ordering::Relaxed);
         if now > latest {
             // Once for each step of the clock, not for each look at it.
@@ -250,18 +256,6 @@ impl<K, V> Lifetimes<K, V> {
 enum TimeSource {
     System(SystemClock),
     User { clock: Box<dyn Clock>, start: Duration },
-}
-
-impl TimeSource {
-    #[inline]
-    fn nanos(&self) -> u64 {
-        match self {
-            TimeSource::System(clock) => clock.nanos(),
-            TimeSource::User { clock, start } => {
-                nanos(clock.now().saturating_sub(*start)).min(NEVER - 1)
-            }
-        }
-    }
 }
 
 /// Nanoseconds; what is too long to count is for ever.

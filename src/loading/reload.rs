@@ -76,7 +76,7 @@ where
 {
     /// After a hit: starts a reload if the value is due for one.
     #[inline]
-    pub(super) fn consider_reload<Q: ToKey<K> + ?Sized>(&self, key: &Q) {
+    pub(crate) fn consider_reload<Q: ToKey<K> + ?Sized>(&self, key: &Q) {
         if !self.inner.rules.never_reload() && self.is_due(key) {
             self.start_reload(key);
         }
@@ -136,7 +136,7 @@ where
 
     /// A value that has expired, if loading has failed so lately that it is not
     /// tried again yet.
-    pub(super) fn stale_for_now<Q: ToKey<K> + ?Sized>(&self, key: &Q) -> Option<V> {
+    pub(crate) fn stale_for_now<Q: ToKey<K> + ?Sized>(&self, key: &Q) -> Option<V> {
         if !self.inner.rules.serves_stale {
             return None;
         }
@@ -145,7 +145,7 @@ where
     }
 
     /// What was loaded, or else a value that has expired, if that will do.
-    pub(super) fn or_stale<Q: ToKey<K> + ?Sized>(
+    pub(crate) fn or_stale<Q: ToKey<K> + ?Sized>(
         &self,
         key: &Q,
         loaded: Result<V, LoadError<E>>,

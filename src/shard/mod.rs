@@ -186,6 +186,13 @@ impl<K, V> Shard<K, V> {
         if self.deadlines.is_unused() { 0 } else { hub.lifetimes.now() }
     }
 
+    /// Whether the entry at `slot` has no deadline or not reached it; if so, it
+    /// is used now.
+    #[inline]
+    fn is_alive(&self, hub: &Hub<K, V>, slot: Slot) -> bool {
+        self.deadlines.is_unused() || self.deadlines.outlive(slot, hub.lifetimes.now())
+    }
+
     /// Why an entry must not be seen, if so.
     #[inline]
     fn hidden(&self, slot: Slot, tags: Option<&TagSet>, now: u64) -> Option<Cause> {
@@ -258,7 +265,7 @@ impl<K, V> Shard<K, V> {
             return None;
         }
         let Some(held) = self.vault.find(hash.fragment(), key) else { return Some(None) };
-        if !(self.deadlines.is_unused() && self.vault.is_without_tags()) {
+        if !self.vault.is_without_tags() || !self.is_alive(hub, held.slot()) {
             return None;
         }
         held.bump();

@@ -71,6 +71,7 @@ impl<T> Chunks<T> {
     }
 
     /// The value of `slot`; a default one if it is the first of its chunk.
+    #[inline]
     pub(crate) fn of(&self, slot: Slot) -> &T
     where
         T: Default,

@@ -24,10 +24,12 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    #[inline]
     pub(crate) fn hotter(&self, slot: Slot) -> Option<Slot> {
         Slot::from_raw(self.pairs[slot.index()].hotter)
     }
 
+    #[inline]
     fn pair_mut(&mut self, slot: Slot) -> &mut Pair {
         if slot.index() >= self.pairs.len() {
             let lonely = Pair { colder: Slot::NONE, hotter: Slot::NONE };
@@ -64,10 +66,12 @@ impl List {
         self.len == 0
     }
 
+    #[inline]
     pub(crate) fn coldest(&self) -> Option<Slot> {
         Slot::from_raw(self.coldest)
     }
 
+    #[inline]
     pub(crate) fn push_hottest(&mut self, links: &mut Links, slot: Slot) {
         *links.pair_mut(slot) = Pair { colder: self.hottest, hotter: Slot::NONE };
         match Slot::from_raw(self.hottest) {
@@ -92,6 +96,7 @@ impl List {
     }
 
     /// Takes `slot`, which is in this list, out of it.
+    #[inline]
     pub(crate) fn remove(&mut self, links: &mut Links, slot: Slot) {
         let Pair { colder, hotter } = links.pairs[slot.index()];
         match Slot::from_raw(colder) {
@@ -109,6 +114,7 @@ impl List {
     }
 
     /// Puts `to`, which is in no list, in the place of `from`.
+    #[inline]
     pub(crate) fn replace(&mut self, links: &mut Links, from: Slot, to: Slot) {
         let Pair { colder, hotter } = links.pairs[from.index()];
         *links.pair_mut(to) = Pair { colder, hotter };
@@ -131,6 +137,7 @@ impl List {
         Some(slot)
     }
 
+    #[inline]
     pub(crate) fn move_hottest(&mut self, links: &mut Links, slot: Slot) {
         if self.hottest != slot.raw() {
             self.remove(links, slot);

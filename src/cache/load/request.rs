@@ -285,6 +285,35 @@ where
         self.run(async { load.await.map(Some) }).await.map(present)
     }
 
+    /// For whoever has looked already: [`try_optional_with`](Load::try_optional_with),
+    /// or [`try_with`](Load::try_with) unless it `takes_absent`.
+    #[cfg(feature = "macros")]
+    pub(crate) fn load_missing<E>(
+        mut self,
+        takes_absent: bool,
+        load: impl FnOnce() -> Result<Option<V>, E>,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        self.request.takes_absent = takes_absent;
+        self.block_on(load)
+    }
+
+    /// [`load_missing`](Load::load_missing) for tasks.
+    #[cfg(feature = "macros")]
+    pub(crate) async fn load_missing_async<E>(
+        mut self,
+        takes_absent: bool,
+        load: impl Future<Output = Result<Option<V>, E>>,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        self.request.takes_absent = takes_absent;
+        self.run(load).await
+    }
+
     fn block_on<E>(
         self,
         load: impl FnOnce() -> Result<Option<V>, E>,

@@ -1,0 +1,11 @@
+use larder::memoize;
+
+static CACHE: std::sync::LazyLock<larder::Cache<u64, u64>> =
+    std::sync::LazyLock::new(|| larder::Cache::new(10));
+
+#[memoize(cache = CACHE, capacity = 10, ttl = "5m")]
+fn f(n: u64) -> u64 {
+    n
+}
+
+fn main() {}

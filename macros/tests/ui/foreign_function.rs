@@ -1,0 +1,8 @@
+use larder::memoize;
+
+#[memoize]
+extern "C" fn f(n: u64) -> u64 {
+    n
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use larder::memoize;
+
+trait Area {
+    #[memoize(skip(self))]
+    fn area(&self) -> u32;
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use larder::memoize;
+
+struct Shape(u32);
+
+impl Shape {
+    #[memoize(skip(self))]
+    fn area(&mut self, scale: u32) -> u32 {
+        self.0 * scale
+    }
+}
+
+fn main() {}

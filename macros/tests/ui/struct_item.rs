@@ -1,0 +1,6 @@
+use larder::memoize;
+
+#[memoize]
+struct Shape(u32);
+
+fn main() {}
