@@ -274,3 +274,79 @@ fn listeners_may_write_the_very_key_that_they_hear_of() {
         assert_eq!(cache.get(&1).unwrap(), store.value(1));
     }
 }
+
+mod hooked {
+    use std::cell::RefCell;
+    use std::hash::{Hash, Hasher};
+
+    type Hook = (usize, Box<dyn FnOnce()>);
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// Runs `hook` when this thread hashes a key for the `nth` time.
+    pub fn on_hash(nth: usize, hook: impl FnOnce() + 'static) {
+        HOOK.set(Some((nth, Box::new(hook))));
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Key(pub u32);
+
+    impl Hash for Key {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+            match HOOK.take() {
+                Some((1, hook)) => hook(),
+                Some((nth, hook)) => HOOK.set(Some((nth - 1, hook))),
+                None => {}
+            }
+        }
+    }
+
+    impl larder::store::Loader<Key, u64> for super::Faulty {
+        type Error = super::faulty::Refused;
+        fn load(&self, key: &Key) -> Result<Option<u64>, Self::Error> {
+            larder::store::Loader::<u32, u64>::load(self, &key.0)
+        }
+    }
+
+    impl larder::store::Store<Key, u64> for super::Faulty {
+        fn write(&self, key: &Key, value: &u64) -> Result<(), Self::Error> {
+            larder::store::Store::<u32, u64>::write(self, &key.0, value)
+        }
+        fn delete(&self, key: &Key) -> Result<(), Self::Error> {
+            larder::store::Store::<u32, u64>::delete(self, &key.0)
+        }
+    }
+}
+
+/// The reader has found nothing in the queue; before its load begins, the key is
+/// put and evicted. What the store has is old then.
+#[test]
+fn a_load_that_begins_after_a_put_and_its_eviction_takes_what_is_dirty() {
+    use hooked::{Key, on_hash};
+    for is_bulk in [false, true] {
+        let store = Arc::new(Faulty::default());
+        store.set(1, 1);
+        let settings = WriteBack::new().workers(0).delay(SECOND);
+        let cache: StoreCache<Key, u64, Arc<Faulty>> =
+            StoreCache::builder(Cache::new(100), Arc::clone(&store))
+                .policy(WritePolicy::Back(settings))
+                .clock(ManualClock::new())
+                .build()
+                .unwrap();
+        let other = cache.clone();
+        on_hash(2, move || {
+            other.put(Key(1), 10).unwrap();
+            other.cache().invalidate(&Key(1));
+        });
+        let found = match is_bulk {
+            true => cache.get_many(&[Key(1)]).unwrap()[0],
+            false => cache.get(&Key(1)).unwrap(),
+        };
+        assert_eq!((found, store.loads(1)), (Some(10), 0));
+        assert!(cache.flush().failed.is_empty());
+        assert_eq!(cache.get(&Key(1)).unwrap(), Some(10));
+    }
+}
