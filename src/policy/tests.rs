@@ -42,7 +42,7 @@ struct Bench {
 impl Bench {
     fn new(eviction: Eviction, slots: usize) -> Self {
         let book = Book { weights: vec![1; slots], hits: vec![Cell::new(0); slots] };
-        let mut policy = eviction.policy();
+        let mut policy = Policies::new(eviction).policy();
         policy.on_resize(slots as u64);
         Bench { policy, book, residents: BTreeSet::new() }
     }
@@ -104,7 +104,11 @@ fn slot(index: usize) -> Slot {
 }
 
 fn evictions() -> Vec<Eviction> {
-    let unusual = [Eviction::Lfu { ageing: None }, Eviction::Lfu { ageing: Some(1) }];
+    let unusual = [
+        Eviction::AdaptiveByWeight,
+        Eviction::Lfu { ageing: None },
+        Eviction::Lfu { ageing: Some(1) },
+    ];
     Eviction::ALL.iter().copied().chain(unusual).collect()
 }
 
