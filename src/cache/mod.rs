@@ -355,6 +355,18 @@ impl<K, V, S> Cache<K, V, S> {
         Cache { shared: Arc::new(shared), hasher: Arc::new(builder.hasher) }
     }
 
+    /// What the eviction policy has learnt, for people who look into it; empty
+    /// if it learns nothing. The text may change in any release.
+    ///
+    /// ```
+    /// let cache = larder::Cache::<u64, u64>::new(1000);
+    /// assert!(cache.policy_report().starts_with("window"));
+    /// ```
+    #[doc(hidden)]
+    pub fn policy_report(&self) -> String {
+        self.shared.hub.policies.describe()
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
         &self.shared
     }

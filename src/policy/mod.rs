@@ -207,6 +207,14 @@ impl Policies {
         self.eviction
     }
 
+    /// What was learnt so far, for people; empty if nothing is ever learnt.
+    pub(crate) fn describe(&self) -> String {
+        match self.eviction {
+            Eviction::Adaptive | Eviction::AdaptiveByWeight => self.guide.describe(),
+            _ => String::new(),
+        }
+    }
+
     /// A policy for one more shard.
     pub(crate) fn policy(&self) -> Box<dyn Policy> {
         let adaptive = |favour| Box::new(Adaptive::new(favour, Arc::clone(&self.guide)));

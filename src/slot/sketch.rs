@@ -14,6 +14,10 @@ const ROWS: usize = 4;
 const WORDS_MIN: usize = 1024;
 const SAMPLE_MIN: usize = 10_000;
 
+/// Up to this many entries, each has a word. Larger caches give each half a
+/// word: that is where memory is felt, and collisions matter less.
+const WORD_EACH_MAX: usize = 8192;
+
 /// All counts are halved after this many additions per entry.
 const SAMPLE_PER_ENTRY: usize = 10;
 
@@ -37,7 +41,8 @@ impl Sketch {
         if self.words.is_empty() {
             self.words = vec![0; WORDS_MIN];
         }
-        while self.words.len() < entries {
+        let wanted = entries.min(WORD_EACH_MAX).max(entries / 2);
+        while self.words.len() < wanted {
             // A row picks its word with the low bits of a product. One more
             // bit means: this word, or the one a table's length further on.
             self.words.extend_from_within(..);

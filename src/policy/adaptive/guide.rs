@@ -18,6 +18,8 @@ pub(in super::super) struct Guide {
     rarity: AtomicU32,
     /// Entries of all shards, as they have last told.
     entries: AtomicUsize,
+    /// How often the share has changed.
+    changes: AtomicUsize,
     trial: Mutex<Option<Box<Trial>>>,
 }
 
@@ -27,6 +29,7 @@ impl Default for Guide {
             share: AtomicU64::new(SHARES[0]),
             rarity: AtomicU32::new(0),
             entries: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
             trial: Mutex::new(None),
         }
     }
@@ -70,11 +73,51 @@ impl Guide {
         let share = trial.share();
         if share != self.share() {
             self.share.store(share, Ordering::Relaxed);
+            self.changes.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// What was decided, for people.
+    pub(in super::super) fn describe(&self) -> String {
+        let share = self.share();
+        let rarity = self.rarity.load(Ordering::Relaxed);
+        let changes = self.changes.load(Ordering::Relaxed);
+        format!(
+            "window {}.{} %, changed {changes} times; sample of 1 key in {}",
+            share / 10,
+            share % 10,
+            1_u64 << rarity,
+        )
     }
 }
 
 /// Depends on bits that neither the index nor the sketch picks by.
 fn is_sampled(hash: u32, rarity: u32) -> bool {
     hash.wrapping_mul(0x9E37_79B9).leading_zeros() >= rarity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_thinned_out_as_the_cache_grows_and_grows_again_with_less() {
+        let guide = Guide::default();
+        guide.recount(0, 100_000);
+        (0..100_000).for_each(|hash| guide.report(hash, 1));
+        let rarity = guide.rarity.load(Ordering::Relaxed);
+        assert!((100_000 >> rarity) <= SAMPLE_MAX && (100_000 >> (rarity - 1)) > SAMPLE_MAX);
+        guide.recount(100_000, 1000);
+        (0..100_000).for_each(|hash| guide.report(hash, 1));
+        assert!(guide.rarity.load(Ordering::Relaxed) < rarity);
+        assert_eq!(guide.entries.load(Ordering::Relaxed), 1000);
+    }
+
+    #[test]
+    fn a_shard_that_finds_the_trial_taken_goes_on() {
+        let guide = Guide::default();
+        guide.recount(0, 100);
+        let _taken = guide.trial.lock();
+        guide.report(1, 1);
+    }
 }

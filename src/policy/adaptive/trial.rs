@@ -226,3 +226,63 @@ impl Hasher for Spread {
         self.0 = (self.0 ^ u64::from(hash)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(key: u32) -> u32 {
+        key.wrapping_mul(0x85EB_CA6B) ^ 0x5bd1_e995
+    }
+
+    fn of_room(room: usize) -> Trial {
+        let mut trial = Trial::new();
+        trial.set_room(room);
+        trial
+    }
+
+    /// Every number is held, known by its hash, and queued as its sets say.
+    fn check(trial: &Trial) {
+        let held = trial.keys.iter().filter(|key| key.holders != 0).count();
+        assert_eq!(trial.number_of.len(), held);
+        assert_eq!(trial.vacant.len() + held, trial.keys.len());
+        for (arm, mini) in trial.minis.iter().enumerate() {
+            let queued: Vec<u16> = mini.window.iter().chain(&mini.main).copied().collect();
+            assert!(queued.len() <= trial.room);
+            assert!(queued.iter().all(|n| trial.keys[usize::from(*n)].holders >> arm & 1 == 1));
+            let holders = trial.keys.iter().filter(|key| key.holders >> arm & 1 == 1).count();
+            assert_eq!(queued.len(), holders);
+        }
+    }
+
+    #[test]
+    fn miniatures_never_hold_more_than_there_is_room_for() {
+        let mut trial = of_room(50);
+        for step in 0..20_000_u32 {
+            trial.access(hash(step * step % 997 % 200), 1);
+            if step % 100 == 0 {
+                check(&trial);
+            }
+        }
+        trial.retain(|hash| hash % 2 == 0);
+        check(&trial);
+        assert!(trial.keys.iter().all(|key| key.holders == 0 || key.hash % 2 == 0));
+        trial.set_room(3);
+        (0..100).for_each(|key| trial.access(hash(key), 1));
+        check(&trial);
+    }
+
+    #[test]
+    fn on_a_loop_the_smallest_window_stays() {
+        let mut trial = of_room(100);
+        (0..100).for_each(|_| (0..130).for_each(|key| trial.access(hash(key), 1)));
+        assert_eq!(trial.share(), SHARES[0]);
+    }
+
+    #[test]
+    fn where_a_hot_set_moves_on_all_is_window() {
+        let mut trial = of_room(100);
+        (0..60_000).for_each(|step| trial.access(hash(step / 20 + step * 7919 % 80), 1));
+        assert!(trial.share() >= SHARES[2]);
+    }
+}
