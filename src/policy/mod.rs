@@ -3,7 +3,7 @@
 //! A policy sees slots, hashes and weights, never keys or values: it is not
 //! generic, it is compiled once, and a trace can drive it with no cache around
 //! it. A new one is a file beside this one, a variant of [`Eviction`] and a
-//! line in [`Eviction::policy`]; the tests at the end of this file then check
+//! line in [`Policies::policy`]; the tests at the end of this file then check
 //! it with the others.
 
 mod adaptive;
@@ -104,6 +104,9 @@ pub enum Eviction {
     /// the keys, and takes on the window of the one that hits most. In a
     /// weighted cache it maximises the number of hits: a heavy entry has to be
     /// used more often than the lighter ones in its place.
+    ///
+    /// That takes up to 100 KB a cache, and time on misses only, the more the
+    /// smaller the cache: up to 512 entries all keys are in the sample.
     ///
     /// Einziger, Eytan, Friedman and Manes, "Adaptive software cache
     /// management" (Middleware '18); Waldspurger, Saemundsson, Ahmad and Park,

@@ -83,7 +83,7 @@ impl Sketch {
     fn place(&self, hash: u32) -> (usize, u32) {
         let product = u64::from(hash ^ 0x9E37_79B9).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mixed = product ^ (product >> 29);
-        ((mixed >> 20) as usize * ROWS & (self.words.len() - 1), (mixed >> 4) as u32)
+        (((mixed >> 20) as usize * ROWS) & (self.words.len() - 1), (mixed >> 4) as u32)
     }
 
     fn halve(&mut self) {
@@ -95,7 +95,7 @@ impl Sketch {
 }
 
 fn shift(picks: u32, row: usize) -> u32 {
-    (picks >> (4 * row) & 15) * 4
+    ((picks >> (4 * row)) & 15) * 4
 }
 
 #[cfg(test)]
