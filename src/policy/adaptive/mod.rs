@@ -48,8 +48,9 @@ pub(super) struct Adaptive {
     guide: Arc<Guide>,
     watch: Watch,
     favour: Favour,
-    /// Something left since the last newcomer came: there is no free room.
-    is_crowded: bool,
+    /// What was short when an entry was last given up, and how much of it all
+    /// entries had then.
+    full_at: Option<(Need, u64)>,
     /// The number of entries that the guide was told.
     told: usize,
 }
@@ -71,7 +72,7 @@ impl Adaptive {
             guide,
             watch: Watch::default(),
             favour,
-            is_crowded: false,
+            full_at: None,
             told: 0,
         }
     }
@@ -146,10 +147,23 @@ impl Adaptive {
         }
     }
 
+    /// Whether nobody has had to leave yet, or many have left for other
+    /// reasons. A heavy victim may leave room for several newcomers; that does
+    /// not count.
+    fn has_free_room(&self) -> bool {
+        self.full_at.is_none_or(|(need, full)| self.amount(need) < full - full / 8)
+    }
+
+    fn amount(&self, need: Need) -> u64 {
+        match need {
+            Need::Entry => self.lanes.total_len() as u64,
+            Need::Weight => self.lanes.total_weight(),
+        }
+    }
+
     fn drop_out(&mut self, slot: Slot, all: &dyn Residents) {
         Watch::forget(slot, &mut self.lanes);
         self.lanes.remove(slot, all);
-        self.is_crowded = true;
     }
 }
 
@@ -171,11 +185,13 @@ impl Policy for Adaptive {
         }
         // While there is free room, nobody has to win a contest for it.
         let target = self.window_target();
-        while !self.is_crowded && self.lanes.weight(WINDOW) > target && self.lanes.len(WINDOW) > 1 {
+        while self.has_free_room()
+            && self.lanes.weight(WINDOW) > target
+            && self.lanes.len(WINDOW) > 1
+        {
             let Some(oldest) = self.lanes.coldest(WINDOW) else { break };
             self.lanes.move_to(MAIN, oldest, all);
         }
-        self.is_crowded = false;
     }
 
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
@@ -195,6 +211,10 @@ impl Policy for Adaptive {
         }
     }
 
+    fn on_resize(&mut self, _entries_max: u64) {
+        self.full_at = None;
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         self.watch.look(&mut self.lanes, &mut self.sketch, &self.guide, all);
         if need == Need::Entry {
@@ -211,6 +231,7 @@ impl Policy for Adaptive {
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => self.pass(WINDOW, need, all)?,
         };
+        self.full_at = Some((need, self.amount(need)));
         self.drop_out(leaves, all);
         Some(leaves)
     }
