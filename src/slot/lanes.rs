@@ -30,21 +30,25 @@ impl<const N: usize> Default for Lanes<N> {
 
 impl<const N: usize> Lanes<N> {
     /// Which lane `slot` stands in, if it is a resident.
+    #[inline]
     pub(crate) fn lane(&self, slot: Slot) -> usize {
         usize::from(self.lane_of[slot.index()] & LANE)
     }
 
     /// The marks of `slot`, which stay with it whoever is there.
+    #[inline]
     pub(crate) fn marks(&self, slot: Slot) -> u8 {
         self.lane_of[slot.index()] & !LANE
     }
 
+    #[inline]
     pub(crate) fn set_marks(&mut self, slot: Slot, marks: u8) {
         debug_assert_eq!(marks & LANE, 0, "these bits are the lane's");
         let byte = &mut self.lane_of[slot.index()];
         *byte = (*byte & LANE) | marks;
     }
 
+    #[inline]
     fn place(&mut self, slot: Slot, lane: usize) {
         if self.lane_of.len() <= slot.index() {
             self.lane_of.resize(slot.index() + 1, 0);
@@ -54,12 +58,14 @@ impl<const N: usize> Lanes<N> {
     }
 
     /// Adds `slot`, which stands in no lane, at the hot end of `lane`.
+    #[inline]
     pub(crate) fn push(&mut self, lane: usize, slot: Slot, all: &dyn Residents) {
         self.place(slot, lane);
         self.lanes[lane].list.push_hottest(&mut self.links, slot);
         self.lanes[lane].weight += u64::from(all.weight(slot));
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, slot: Slot, all: &dyn Residents) {
         let lane = self.lane(slot);
         let lane = &mut self.lanes[lane];
@@ -68,6 +74,7 @@ impl<const N: usize> Lanes<N> {
     }
 
     /// Moves `slot` from where it stands to the hot end of `lane`.
+    #[inline]
     pub(crate) fn move_to(&mut self, lane: usize, slot: Slot, all: &dyn Residents) {
         self.remove(slot, all);
         self.push(lane, slot, all);
@@ -87,22 +94,27 @@ impl<const N: usize> Lanes<N> {
         lane.weight = lane.weight - u64::from(was) + u64::from(all.weight(slot));
     }
 
+    #[inline]
     pub(crate) fn coldest(&self, lane: usize) -> Option<Slot> {
         self.lanes[lane].list.coldest()
     }
 
+    #[inline]
     pub(crate) fn len(&self, lane: usize) -> usize {
         self.lanes[lane].list.len()
     }
 
+    #[inline]
     pub(crate) fn weight(&self, lane: usize) -> u64 {
         self.lanes[lane].weight
     }
 
+    #[inline]
     pub(crate) fn total_len(&self) -> usize {
         self.lanes.iter().map(|lane| lane.list.len()).sum()
     }
 
+    #[inline]
     pub(crate) fn total_weight(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.weight).sum()
     }

@@ -27,12 +27,23 @@ pub(crate) struct Sketch {
     /// Additions since the counts were last halved.
     added: usize,
     sample: usize,
+    /// For how many entries there is room.
+    fitted: usize,
 }
 
 impl Sketch {
     /// Makes room for the history of `entries` residents. O(1) unless it
     /// doubles; what was counted so far stays counted.
+    #[inline]
     pub(crate) fn fit(&mut self, entries: usize) {
+        if entries != self.fitted || self.words.is_empty() {
+            self.refit(entries);
+        }
+    }
+
+    #[cold]
+    fn refit(&mut self, entries: usize) {
+        self.fitted = entries;
         self.sample = (entries.saturating_mul(SAMPLE_PER_ENTRY)).max(SAMPLE_MIN);
         if self.words.is_empty() {
             self.words = vec![0; WORDS_MIN];
@@ -46,6 +57,7 @@ impl Sketch {
     }
 
     /// Counts `hash` `times` times, and halves all counts when it is time.
+    #[inline]
     pub(crate) fn add(&mut self, hash: u32, times: u8) {
         if times == 0 || self.words.is_empty() {
             return;
@@ -64,6 +76,7 @@ impl Sketch {
     }
 
     /// At least as often as `hash` was counted lately, up to 15.
+    #[inline]
     pub(crate) fn estimate(&self, hash: u32) -> u8 {
         if self.words.is_empty() {
             return 0;
@@ -80,6 +93,7 @@ impl Sketch {
     /// Where the words of `hash` begin, and 4 bits a row that say which
     /// counter of its word. All rows are on one cache line: it is what a look
     /// at a large sketch costs.
+    #[inline]
     fn place(&self, hash: u32) -> (usize, u32) {
         let product = u64::from(hash ^ 0x9E37_79B9).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mixed = product ^ (product >> 29);
@@ -94,6 +108,7 @@ impl Sketch {
     }
 }
 
+#[inline]
 fn shift(picks: u32, row: usize) -> u32 {
     ((picks >> (4 * row)) & 15) * 4
 }

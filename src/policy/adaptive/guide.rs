@@ -37,15 +37,18 @@ impl Default for Guide {
 
 impl Guide {
     /// The window's share, in thousandths.
+    #[inline]
     pub(super) fn share(&self) -> u64 {
         self.share.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(super) fn samples(&self, hash: u32) -> bool {
         is_sampled(hash, self.rarity.load(Ordering::Relaxed))
     }
 
     /// A shard that had `was` entries has `is` by now.
+    #[inline]
     pub(super) fn recount(&self, was: usize, is: usize) {
         if was != is {
             self.entries.fetch_add(is.wrapping_sub(was), Ordering::Relaxed);
@@ -92,6 +95,7 @@ impl Guide {
 }
 
 /// Depends on bits that neither the index nor the sketch picks by.
+#[inline]
 fn is_sampled(hash: u32, rarity: u32) -> bool {
     hash.wrapping_mul(0x9E37_79B9).leading_zeros() >= rarity
 }

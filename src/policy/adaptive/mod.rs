@@ -79,6 +79,7 @@ impl Adaptive {
 
     /// Lets entries out of a window that has become too large. There is no
     /// contest for them: the main part has as much too little.
+    #[inline]
     fn narrow_window(&mut self, target: u64, all: &dyn Residents) {
         for _ in 0..2 {
             let Some(oldest) = self.lanes.coldest(WINDOW) else { return };
@@ -90,6 +91,7 @@ impl Adaptive {
     }
 
     /// The window's oldest unread entry, if the window has its full share.
+    #[inline]
     fn candidate(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Slot> {
         if self.lanes.weight(WINDOW) < target {
             return None;
@@ -117,6 +119,7 @@ impl Adaptive {
     }
 
     /// Counts the hits noted at `slot` in the sketch, and returns them.
+    #[inline]
     fn credit(&mut self, slot: Slot, all: &dyn Residents) -> u8 {
         let hits = all.hits(slot);
         if hits > 0 {
@@ -127,13 +130,19 @@ impl Adaptive {
         hits
     }
 
+    #[inline]
     fn window_target(&self) -> u64 {
+        let (weight, share) = (self.lanes.total_weight(), self.guide.share());
+        let target = match weight.checked_mul(share) {
+            Some(product) => product / 1000,
+            None => weight / 1000 * share,
+        };
         // Whole entries: a fraction of one would switch the contest off.
-        let weight = u128::from(self.lanes.total_weight());
-        ((weight * u128::from(self.guide.share()) / 1000) as u64).max(1)
+        target.max(1)
     }
 
     /// Who leaves, of a newcomer and the one that would make way for it.
+    #[inline]
     fn contest(&mut self, candidate: Slot, victim: Slot, all: &dyn Residents) -> Slot {
         let worth = |slot| {
             let weight = if self.favour == Favour::Weight { 1 } else { all.weight(slot).max(1) };
@@ -150,10 +159,12 @@ impl Adaptive {
     /// Whether nobody has had to leave yet, or many have left for other
     /// reasons. A heavy victim may leave room for several newcomers; that does
     /// not count.
+    #[inline]
     fn has_free_room(&self) -> bool {
         self.full_at.is_none_or(|(need, full)| self.amount(need) < full - full / 8)
     }
 
+    #[inline]
     fn amount(&self, need: Need) -> u64 {
         match need {
             Need::Entry => self.lanes.total_len() as u64,

@@ -38,6 +38,7 @@ impl Watch {
     }
 
     /// The entry of `slot` has left; the list will notice.
+    #[inline]
     pub(super) fn forget<const N: usize>(slot: Slot, lanes: &mut Lanes<N>) {
         let marks = lanes.marks(slot);
         if marks != 0 {
@@ -56,6 +57,7 @@ impl Watch {
     }
 
     /// Gives the next sampled entry its turn, if one is due.
+    #[inline]
     pub(super) fn look<const N: usize>(
         &mut self,
         lanes: &mut Lanes<N>,
@@ -91,6 +93,7 @@ impl Watch {
     }
 
     /// The hand takes all noted hits of `slot`, which has some.
+    #[inline]
     pub(super) fn take<const N: usize>(
         slot: Slot,
         hits: u8,
