@@ -517,7 +517,7 @@ fn a_summary_shows_numbers_and_no_contents() {
     cache.insert("secret key", "secret value");
     let summary = format!("{cache:?}");
     assert!(summary.contains("entries: 1") && summary.contains("capacity: 10"), "{summary}");
-    assert!(summary.contains("weight_capacity: 99") && summary.contains("TinyLfu"), "{summary}");
+    assert!(summary.contains("weight_capacity: 99") && summary.contains("Adaptive"), "{summary}");
     assert!(!summary.contains("secret"), "{summary}");
 }
 

@@ -30,6 +30,7 @@ Options
   --shards N       a power of two, or auto for larder's own choice; 1 is exact
                    also for small caches [default: auto]
   --chart PATH     where to write the chart, an SVG [default: replay.svg]
+  --explain        show what the policies that adapt decided as the trace went
   --no-progress    no progress line on standard error
   --help           this text
 ";
@@ -53,6 +54,8 @@ pub struct Args {
     pub shards: Option<usize>,
     pub chart: PathBuf,
     pub progress: bool,
+    /// Whether to tell what the policies decided.
+    pub explain: bool,
 }
 
 /// Where the trace comes from.
@@ -126,6 +129,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Request, ArgsError> {
             Long("eviction") => args.evictions = evictions(&parser.value()?.string()?)?,
             Long("shards") => args.shards = shards(parser.value()?.string()?)?,
             Long("chart") => args.chart = parser.value()?.into(),
+            Long("explain") => args.explain = true,
             Long("no-progress") => args.progress = false,
             Value(given) if args.source != Source::Synthetic => {
                 return Err(ArgsError::SecondTrace { given });
@@ -147,6 +151,7 @@ impl Default for Args {
             shards: None,
             chart: CHART.into(),
             progress: true,
+            explain: false,
         }
     }
 }

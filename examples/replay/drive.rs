@@ -43,13 +43,7 @@ fn replay_entries(
     setup: Setup,
     on_stretch: impl FnMut(usize),
 ) -> Result<Outcome, BuildError> {
-    // More entries than addresses cannot be held anyway.
-    let capacity = usize::try_from(setup.capacity).unwrap_or(usize::MAX);
-    let mut builder = Cache::<u64, ()>::builder().capacity(capacity).eviction(setup.eviction);
-    if let Some(shards) = setup.shards {
-        builder = builder.shards(shards);
-    }
-    let cache = builder.build()?;
+    let cache = cache_of_entries(setup)?;
     let ask = |key| {
         let found = cache.get(&key);
         if found.is_none() {
@@ -66,14 +60,7 @@ fn replay_bytes(
     setup: Setup,
     on_stretch: impl FnMut(usize),
 ) -> Result<Outcome, BuildError> {
-    let mut builder = Cache::<u64, u32>::builder()
-        .weight_capacity(setup.capacity)
-        .weigher(|_: &u64, size_bytes: &u32| *size_bytes)
-        .eviction(setup.eviction);
-    if let Some(shards) = setup.shards {
-        builder = builder.shards(shards);
-    }
-    let cache = builder.build()?;
+    let cache = cache_of_bytes(setup)?;
     let ask = |key| {
         let found = cache.get(&key);
         if found.is_none() {
@@ -82,6 +69,68 @@ fn replay_bytes(
         found
     };
     Ok(drive(&trace.accesses, ask, on_stretch))
+}
+
+fn cache_of_entries(setup: Setup) -> Result<Cache<u64, ()>, BuildError> {
+    // More entries than addresses cannot be held anyway.
+    let capacity = usize::try_from(setup.capacity).unwrap_or(usize::MAX);
+    let builder = Cache::builder().capacity(capacity).eviction(setup.eviction);
+    match setup.shards {
+        Some(shards) => builder.shards(shards).build(),
+        None => builder.build(),
+    }
+}
+
+fn cache_of_bytes(setup: Setup) -> Result<Cache<u64, u32>, BuildError> {
+    let builder = Cache::builder()
+        .weight_capacity(setup.capacity)
+        .weigher(|_: &u64, size_bytes: &u32| *size_bytes)
+        .eviction(setup.eviction);
+    match setup.shards {
+        Some(shards) => builder.shards(shards).build(),
+        None => builder.build(),
+    }
+}
+
+/// A part of a replay: what hit in it, and what the policy said at its end.
+pub struct Stage {
+    pub accesses: usize,
+    pub hits: usize,
+    pub report: String,
+}
+
+/// Replays the whole trace on a fresh cache in `stages` parts.
+pub fn explain(trace: &Trace, setup: Setup, stages: usize) -> Result<Vec<Stage>, BuildError> {
+    match &trace.sizes {
+        None => {
+            let cache = cache_of_entries(setup)?;
+            Ok(explain_on(&cache, trace, stages, |_| ()))
+        }
+        Some(sizes) => {
+            let cache = cache_of_bytes(setup)?;
+            Ok(explain_on(&cache, trace, stages, |key| sizes.bytes_of[key as usize]))
+        }
+    }
+}
+
+fn explain_on<V: Clone>(
+    cache: &Cache<u64, V>,
+    trace: &Trace,
+    stages: usize,
+    load: impl Fn(u64) -> V,
+) -> Vec<Stage> {
+    let length = trace.accesses.len().div_ceil(stages);
+    let stage = |accesses: &[u64]| {
+        let mut hits = 0;
+        for &key in accesses {
+            match cache.get(&key) {
+                Some(_) => hits += 1,
+                None => cache.insert(key, load(key)),
+            }
+        }
+        Stage { accesses: accesses.len(), hits, report: cache.policy_report() }
+    };
+    trace.accesses.chunks(length).map(stage).collect()
 }
 
 /// Asks for each key in turn; `ask` returns the weight of a hit.

@@ -28,7 +28,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use larder::BuildError;
+use larder::{BuildError, Eviction};
 
 use args::{Args, ArgsError, Capacity, Request, Source};
 use chart::ChartError;
@@ -61,6 +61,9 @@ fn run() -> Result<(), Failure> {
     let trace = read(&args.source)?;
     let report = replay(&trace, &args)?;
     print(&table::text(&report))?;
+    if args.explain {
+        explain(&trace, &args, report.trace.footprint())?;
+    }
     write_chart(&report, args.chart)
 }
 
@@ -94,6 +97,26 @@ fn replay(trace: &Trace, args: &Args) -> Result<Report, Failure> {
         report.rows.push(Row { asked, capacity, scores, opt: oracle.score(capacity) });
     }
     Ok(report)
+}
+
+/// Prints, for each policy that adapts, what it had decided at each twentieth
+/// of the trace.
+fn explain(trace: &Trace, args: &Args, footprint: u64) -> Result<(), Failure> {
+    const STAGES: usize = 20;
+    let adapts = |e: &&Eviction| matches!(e, Eviction::Adaptive | Eviction::AdaptiveByWeight);
+    for (_, capacity) in smallest_first(&args.capacities, footprint) {
+        for &eviction in args.evictions.iter().filter(adapts) {
+            let setup = Setup { eviction, capacity, shards: args.shards };
+            let stages = drive::explain(trace, setup, STAGES)
+                .map_err(|error| Failure::Build { setup, error })?;
+            print(&format!("\n{eviction} at {}\n", report::grouped(capacity)))?;
+            for stage in stages {
+                let ratio = 100.0 * stage.hits as f64 / stage.accesses as f64;
+                print(&format!("  {ratio:6.2} % hit; {}\n", stage.report))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn smallest_first(capacities: &[Capacity], footprint: u64) -> Vec<(Capacity, u64)> {

@@ -58,13 +58,23 @@ pub enum Policy {
     Sieve,
     S3Fifo,
     TinyLfu,
+    Adaptive,
+    AdaptiveByWeight,
 }
 
 impl Arbitrary<'_> for Policy {
     fn arbitrary(bytes: &mut Unstructured<'_>) -> Result<Self> {
         let ageings = [None, Some(1), Some(2), Some(10)];
         let lfus = ageings.map(|ageing| Policy::Lfu { ageing });
-        let others = [Policy::Fifo, Policy::Lru, Policy::Sieve, Policy::S3Fifo, Policy::TinyLfu];
+        let others = [
+            Policy::Adaptive,
+            Policy::AdaptiveByWeight,
+            Policy::Fifo,
+            Policy::Lru,
+            Policy::Sieve,
+            Policy::S3Fifo,
+            Policy::TinyLfu,
+        ];
         bytes.choose(&[&others[..], &lfus].concat()).copied()
     }
 }

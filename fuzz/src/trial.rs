@@ -485,6 +485,8 @@ fn eviction(policy: Policy) -> Eviction {
         Policy::Sieve => Eviction::Sieve,
         Policy::S3Fifo => Eviction::S3Fifo,
         Policy::TinyLfu => Eviction::TinyLfu,
+        Policy::Adaptive => Eviction::Adaptive,
+        Policy::AdaptiveByWeight => Eviction::AdaptiveByWeight,
     }
 }
 

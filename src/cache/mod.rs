@@ -19,6 +19,7 @@ use crate::expiry::{Lifetimes, nanos};
 use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
 use crate::maintenance::Stop;
+use crate::policy::Policies;
 use crate::shard::{Held, Hub, Intent, Shard};
 use crate::stats::{Lookups, Stats, Tally};
 use crate::steady::Steady;
@@ -328,10 +329,11 @@ impl<K, V, S> Cache<K, V, S> {
         lifetimes.keeps_ages = builder.keeps_ages;
         lifetimes.grace = nanos(builder.grace);
         lifetimes.retry_after = nanos(builder.retry_after);
+        let policies = Policies::new(builder.eviction);
         let hub = Hub {
             shards,
-            eviction: builder.eviction,
-            notes: builder.eviction.policy().notes(),
+            notes: policies.policy().notes(),
+            policies,
             budget,
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),
@@ -351,6 +353,18 @@ impl<K, V, S> Cache<K, V, S> {
             alarms: AlarmClock::default(),
         };
         Cache { shared: Arc::new(shared), hasher: Arc::new(builder.hasher) }
+    }
+
+    /// What the eviction policy has learnt, for people who look into it; empty
+    /// if it learns nothing. The text may change in any release.
+    ///
+    /// ```
+    /// let cache = larder::Cache::<u64, u64>::new(1000);
+    /// assert!(cache.policy_report().starts_with("window"));
+    /// ```
+    #[doc(hidden)]
+    pub fn policy_report(&self) -> String {
+        self.shared.hub.policies.describe()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
@@ -501,7 +515,7 @@ impl<K, V, S> fmt::Debug for Cache<K, V, S> {
             summary.field("weight_capacity", &max.weight);
         }
         summary
-            .field("eviction", &self.shared.hub.eviction)
+            .field("eviction", &self.shared.hub.policies.eviction())
             .field("shards", &self.shared.hub.shards)
             .finish()
     }

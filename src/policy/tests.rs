@@ -42,7 +42,7 @@ struct Bench {
 impl Bench {
     fn new(eviction: Eviction, slots: usize) -> Self {
         let book = Book { weights: vec![1; slots], hits: vec![Cell::new(0); slots] };
-        let mut policy = eviction.policy();
+        let mut policy = Policies::new(eviction).policy();
         policy.on_resize(slots as u64);
         Bench { policy, book, residents: BTreeSet::new() }
     }
@@ -104,7 +104,11 @@ fn slot(index: usize) -> Slot {
 }
 
 fn evictions() -> Vec<Eviction> {
-    let unusual = [Eviction::Lfu { ageing: None }, Eviction::Lfu { ageing: Some(1) }];
+    let unusual = [
+        Eviction::AdaptiveByWeight,
+        Eviction::Lfu { ageing: None },
+        Eviction::Lfu { ageing: Some(1) },
+    ];
     Eviction::ALL.iter().copied().chain(unusual).collect()
 }
 
@@ -192,6 +196,95 @@ fn a_scan_does_not_wash_out_what_is_read_often() {
     for eviction in [Eviction::Lru, Eviction::lfu(), Eviction::Sieve] {
         assert!(hit_ratio(eviction, 40, 2020, &trace) > 0.49, "{eviction}");
     }
+}
+
+/// As many keys as a cache of 100 could hold, moving on all the time.
+fn moving_set(accesses: usize) -> impl Iterator<Item = usize> {
+    (0..accesses).map(|i| 200 + i / 20 + i * 7919 % 80)
+}
+
+#[test]
+fn the_adaptive_policy_does_well_on_a_loop_and_then_on_a_hot_set_that_moves() {
+    let a_loop: Vec<usize> = (0..400).flat_map(|_| 0..150).collect();
+    let moving: Vec<usize> = moving_set(60_000).collect();
+    let both: Vec<usize> = a_loop.iter().chain(&moving).copied().collect();
+    let keys = 200 + 60_000 / 20 + 80;
+    // A small window keeps 99 of 150, a large one none; a small one misses
+    // what is new, a large one follows.
+    let ratio = |eviction, trace: &[usize]| hit_ratio(eviction, 100, keys, trace);
+    assert!(ratio(Eviction::Adaptive, &a_loop) > 0.6);
+    assert_eq!(ratio(Eviction::Lru, &a_loop), 0.0);
+    assert!(ratio(Eviction::TinyLfu, &moving) < 0.7);
+    assert!(ratio(Eviction::Adaptive, &moving) > 0.8);
+    assert!(ratio(Eviction::Adaptive, &both) > 0.7);
+    for rigid in [Eviction::Lru, Eviction::TinyLfu, Eviction::Sieve] {
+        assert!(ratio(rigid, &both) < 0.65, "{rigid}");
+    }
+}
+
+#[test]
+fn the_adaptive_policy_leaves_a_scan_outside() {
+    let trace: Vec<usize> =
+        (0..40_000).map(|i| if i % 2 == 0 { (i / 2) % 20 } else { 20 + (i / 2) % 2000 }).collect();
+    assert!(hit_ratio(Eviction::Adaptive, 30, 2020, &trace) > 0.48);
+}
+
+#[test]
+fn shards_share_what_the_adaptive_policy_has_learnt() {
+    let policies = Policies::new(Eviction::Adaptive);
+    let shards = 4;
+    let mut benches: Vec<Bench> = (0..shards)
+        .map(|_| Bench { policy: policies.policy(), ..Bench::new(Eviction::Fifo, 60_000) })
+        .collect();
+    assert!(policies.describe().starts_with("window 1.0 %"), "{}", policies.describe());
+    // Only three shards work, and the fourth learns with them.
+    for key in moving_set(200_000) {
+        let bench = &mut benches[key % 3];
+        if bench.residents.contains(&slot(key)) {
+            bench.hit(slot(key));
+            continue;
+        }
+        if bench.residents.len() == 100 / shards {
+            bench.evict(Need::Entry);
+        }
+        bench.insert(slot(key), 1);
+    }
+    assert!(!policies.describe().starts_with("window 1.0 %"), "{}", policies.describe());
+}
+
+/// Hits and the weight of hits where 10 objects of weight 20, each asked for
+/// three times as often as one of 200 of weight 1, compete for a room of 150.
+fn weighted_hits(eviction: Eviction) -> (u64, u64) {
+    let weight = |key: usize| if key < 10 { 20 } else { 1 };
+    let mut bench = Bench::new(eviction, 210);
+    let (mut hits, mut hit_weight, mut held) = (0, 0, 0);
+    let mut random = 1_u64;
+    for _ in 0..60_000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        let draw = (random >> 33) as usize % 230;
+        let key = if draw < 30 { draw / 3 } else { draw - 20 };
+        if bench.residents.contains(&slot(key)) {
+            bench.hit(slot(key));
+            hits += 1;
+            hit_weight += u64::from(weight(key));
+            continue;
+        }
+        while held + weight(key) > 150 {
+            let Some(victim) = bench.evict(Need::Weight) else { break };
+            held -= weight(victim.index());
+        }
+        bench.insert(slot(key), weight(key));
+        held += weight(key);
+    }
+    (hits, hit_weight)
+}
+
+#[test]
+fn weight_is_favoured_only_if_asked_for() {
+    let (hits, weight) = weighted_hits(Eviction::Adaptive);
+    let (hits_by_weight, weight_by_weight) = weighted_hits(Eviction::AdaptiveByWeight);
+    assert!(hits > hits_by_weight, "{hits} hits, {hits_by_weight} by weight");
+    assert!(weight < weight_by_weight, "{weight} hit, {weight_by_weight} by weight");
 }
 
 #[test]

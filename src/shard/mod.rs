@@ -32,7 +32,7 @@ use crate::expiry::{Ages, Deadlines, Lifetimes, Schedule, nanos, until};
 use crate::flight::Flights;
 use crate::hash::KeyHash;
 use crate::listener::{Cause, Desk, Listener};
-use crate::policy::{Eviction, Notes, Policy};
+use crate::policy::{Notes, Policies, Policy};
 use crate::slot::Slot;
 use crate::slot::hit_log::{HitLog, Noted};
 use crate::stats::Tally;
@@ -47,7 +47,7 @@ use std::time::Duration;
 /// What the shards of a cache have in common.
 pub(crate) struct Hub<K, V> {
     pub(crate) shards: usize,
-    pub(crate) eviction: Eviction,
+    pub(crate) policies: Policies,
     /// What readers note down for the policy.
     pub(crate) notes: Notes,
     pub(crate) budget: Budget,
@@ -80,7 +80,7 @@ impl<K, V> Hub<K, V> {
     }
 
     fn new_policy(&self) -> Box<dyn Policy> {
-        let mut policy = self.eviction.policy();
+        let mut policy = self.policies.policy();
         policy.on_resize(self.entries_share());
         policy
     }

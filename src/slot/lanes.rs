@@ -10,7 +10,12 @@ struct Lane {
     weight: u64,
 }
 
-/// `N` queues; every resident stands in one of them, and the lanes know which.
+/// Of the byte beside a slot, the bits that say which lane it stands in. The
+/// others are marks, for the policy to use.
+const LANE: u8 = 0b11;
+
+/// `N` queues, four at most; every resident stands in one of them, and the
+/// lanes know which.
 pub(crate) struct Lanes<const N: usize> {
     links: Links,
     lanes: [Lane; N],
@@ -24,23 +29,52 @@ impl<const N: usize> Default for Lanes<N> {
 }
 
 impl<const N: usize> Lanes<N> {
-    /// Adds `slot`, which stands in no lane, at the hot end of `lane`.
-    pub(crate) fn push(&mut self, lane: usize, slot: Slot, all: &dyn Residents) {
+    /// Which lane `slot` stands in, if it is a resident.
+    #[inline]
+    pub(crate) fn lane(&self, slot: Slot) -> usize {
+        usize::from(self.lane_of[slot.index()] & LANE)
+    }
+
+    /// The marks of `slot`, which stay with it whoever is there.
+    #[inline]
+    pub(crate) fn marks(&self, slot: Slot) -> u8 {
+        self.lane_of[slot.index()] & !LANE
+    }
+
+    #[inline]
+    pub(crate) fn set_marks(&mut self, slot: Slot, marks: u8) {
+        debug_assert_eq!(marks & LANE, 0, "these bits are the lane's");
+        let byte = &mut self.lane_of[slot.index()];
+        *byte = (*byte & LANE) | marks;
+    }
+
+    #[inline]
+    fn place(&mut self, slot: Slot, lane: usize) {
         if self.lane_of.len() <= slot.index() {
             self.lane_of.resize(slot.index() + 1, 0);
         }
-        self.lane_of[slot.index()] = lane as u8;
+        let byte = &mut self.lane_of[slot.index()];
+        *byte = (*byte & !LANE) | lane as u8;
+    }
+
+    /// Adds `slot`, which stands in no lane, at the hot end of `lane`.
+    #[inline]
+    pub(crate) fn push(&mut self, lane: usize, slot: Slot, all: &dyn Residents) {
+        self.place(slot, lane);
         self.lanes[lane].list.push_hottest(&mut self.links, slot);
         self.lanes[lane].weight += u64::from(all.weight(slot));
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, slot: Slot, all: &dyn Residents) {
-        let lane = &mut self.lanes[usize::from(self.lane_of[slot.index()])];
+        let lane = self.lane(slot);
+        let lane = &mut self.lanes[lane];
         lane.list.remove(&mut self.links, slot);
         lane.weight -= u64::from(all.weight(slot));
     }
 
     /// Moves `slot` from where it stands to the hot end of `lane`.
+    #[inline]
     pub(crate) fn move_to(&mut self, lane: usize, slot: Slot, all: &dyn Residents) {
         self.remove(slot, all);
         self.push(lane, slot, all);
@@ -49,35 +83,38 @@ impl<const N: usize> Lanes<N> {
     /// Puts `to`, which stands in no lane, in the place of `from`. It counts
     /// with the same weight until [`reweigh`](Lanes::reweigh) says otherwise.
     pub(crate) fn replace(&mut self, from: Slot, to: Slot) {
-        if self.lane_of.len() <= to.index() {
-            self.lane_of.resize(to.index() + 1, 0);
-        }
-        let lane = self.lane_of[from.index()];
-        self.lane_of[to.index()] = lane;
-        self.lanes[usize::from(lane)].list.replace(&mut self.links, from, to);
+        let lane = self.lane(from);
+        self.place(to, lane);
+        self.lanes[lane].list.replace(&mut self.links, from, to);
     }
 
     pub(crate) fn reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
-        let lane = &mut self.lanes[usize::from(self.lane_of[slot.index()])];
+        let lane = self.lane(slot);
+        let lane = &mut self.lanes[lane];
         lane.weight = lane.weight - u64::from(was) + u64::from(all.weight(slot));
     }
 
+    #[inline]
     pub(crate) fn coldest(&self, lane: usize) -> Option<Slot> {
         self.lanes[lane].list.coldest()
     }
 
+    #[inline]
     pub(crate) fn len(&self, lane: usize) -> usize {
         self.lanes[lane].list.len()
     }
 
+    #[inline]
     pub(crate) fn weight(&self, lane: usize) -> u64 {
         self.lanes[lane].weight
     }
 
+    #[inline]
     pub(crate) fn total_len(&self) -> usize {
         self.lanes.iter().map(|lane| lane.list.len()).sum()
     }
 
+    #[inline]
     pub(crate) fn total_weight(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.weight).sum()
     }
@@ -94,7 +131,7 @@ impl<const N: usize> Lanes<N> {
             if weight != self.weight(lane) {
                 return Err(format!("lane {lane} weighs {weight}, not {}", self.weight(lane)));
             }
-            if let Some(slot) = self.iter(lane).find(|s| self.lane_of[s.index()] != lane as u8) {
+            if let Some(slot) = self.iter(lane).find(|s| self.lane(*s) != lane) {
                 return Err(format!("{slot:?} stands in lane {lane} but is marked otherwise"));
             }
         }

@@ -14,12 +14,12 @@ const ROWS: usize = 4;
 const WORDS_MIN: usize = 1024;
 const SAMPLE_MIN: usize = 10_000;
 
+/// Up to this many entries, each has a word. Larger caches give each half a
+/// word: that is where memory is felt, and collisions matter less.
+const WORD_EACH_MAX: usize = 8192;
+
 /// All counts are halved after this many additions per entry.
 const SAMPLE_PER_ENTRY: usize = 10;
-
-/// Odd constants, one a row, so that rows collide independently.
-const ROW_SEEDS: [u64; ROWS] =
-    [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0xD6E8_FEB8_6659_FD93];
 
 #[derive(Default)]
 pub(crate) struct Sketch {
@@ -27,34 +27,47 @@ pub(crate) struct Sketch {
     /// Additions since the counts were last halved.
     added: usize,
     sample: usize,
+    /// For how many entries there is room.
+    fitted: usize,
 }
 
 impl Sketch {
     /// Makes room for the history of `entries` residents. O(1) unless it
     /// doubles; what was counted so far stays counted.
+    #[inline]
     pub(crate) fn fit(&mut self, entries: usize) {
+        if entries != self.fitted || self.words.is_empty() {
+            self.refit(entries);
+        }
+    }
+
+    #[cold]
+    fn refit(&mut self, entries: usize) {
+        self.fitted = entries;
         self.sample = (entries.saturating_mul(SAMPLE_PER_ENTRY)).max(SAMPLE_MIN);
         if self.words.is_empty() {
             self.words = vec![0; WORDS_MIN];
         }
-        while self.words.len() < entries {
-            // A row picks its word with the low bits of a product. One more
-            // bit means: this word, or the one a table's length further on.
+        let wanted = entries.min(WORD_EACH_MAX).max(entries / 2);
+        while self.words.len() < wanted {
+            // The low bits of a number pick the words. One more bit means:
+            // these words, or those a table's length further on.
             self.words.extend_from_within(..);
         }
     }
 
     /// Counts `hash` `times` times, and halves all counts when it is time.
+    #[inline]
     pub(crate) fn add(&mut self, hash: u32, times: u8) {
         if times == 0 || self.words.is_empty() {
             return;
         }
-        let mask = self.words.len() - 1;
-        for seed in ROW_SEEDS {
-            let (word, shift) = place(hash, seed, mask);
-            let count = (self.words[word] >> shift) & COUNTER_MAX;
-            let more = (count + u64::from(times)).min(COUNTER_MAX) - count;
-            self.words[word] += more << shift;
+        let (block, picks) = self.place(hash);
+        let words: &mut [u64; ROWS] = (&mut self.words[block..block + ROWS]).try_into().unwrap();
+        for (row, word) in words.iter_mut().enumerate() {
+            let shift = shift(picks, row);
+            let count = (*word >> shift) & COUNTER_MAX;
+            *word += (count + u64::from(times)).min(COUNTER_MAX).wrapping_sub(count) << shift;
         }
         self.added += usize::from(times);
         if self.added >= self.sample {
@@ -63,16 +76,28 @@ impl Sketch {
     }
 
     /// At least as often as `hash` was counted lately, up to 15.
+    #[inline]
     pub(crate) fn estimate(&self, hash: u32) -> u8 {
         if self.words.is_empty() {
             return 0;
         }
-        let mask = self.words.len() - 1;
-        let counts = ROW_SEEDS.map(|seed| {
-            let (word, shift) = place(hash, seed, mask);
-            (self.words[word] >> shift) & COUNTER_MAX
-        });
-        counts.into_iter().min().unwrap_or(0) as u8
+        let (block, picks) = self.place(hash);
+        let words: &[u64; ROWS] = self.words[block..block + ROWS].try_into().unwrap();
+        let mut least = COUNTER_MAX;
+        for (row, word) in words.iter().enumerate() {
+            least = least.min((*word >> shift(picks, row)) & COUNTER_MAX);
+        }
+        least as u8
+    }
+
+    /// Where the words of `hash` begin, and 4 bits a row that say which
+    /// counter of its word. All rows are on one cache line: it is what a look
+    /// at a large sketch costs.
+    #[inline]
+    fn place(&self, hash: u32) -> (usize, u32) {
+        let product = u64::from(hash ^ 0x9E37_79B9).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = product ^ (product >> 29);
+        (((mixed >> 20) as usize * ROWS) & (self.words.len() - 1), (mixed >> 4) as u32)
     }
 
     fn halve(&mut self) {
@@ -83,11 +108,9 @@ impl Sketch {
     }
 }
 
-/// The word, and the shift of the counter in it, that a row uses for `hash`.
-fn place(hash: u32, seed: u64, mask: usize) -> (usize, u32) {
-    let product = u64::from(hash ^ (seed >> 32) as u32).wrapping_mul(seed);
-    let mixed = product ^ (product >> 29);
-    ((mixed >> 4) as usize & mask, (mixed as u32 & 15) * 4)
+#[inline]
+fn shift(picks: u32, row: usize) -> u32 {
+    ((picks >> (4 * row)) & 15) * 4
 }
 
 #[cfg(test)]

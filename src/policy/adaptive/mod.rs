@@ -1,0 +1,264 @@
+//! W-TinyLFU (Einziger, Friedman and Manes, 2017) on two clocks, whose window
+//! has the share that does best just now.
+//!
+//! ```text
+//!              read: once more round             read: once more round
+//!                  ┌──────┐   counts for more       ┌──────┐
+//!                  ▼      │   than who would        ▼      │
+//!   newcomer ─► window ───┴─── make way? ── yes ─► main ───┴── else ─► out
+//!               1 %, 10 %, 40 % or all     no ─► out
+//!                  ▲
+//!                  └── the share whose miniature hits most
+//! ```
+//!
+//! How much of the cache newcomers should have depends on what it is used
+//! for: on loops every slot that they get is lost, and where what was used
+//! last is used next, all of it should be theirs. No fixed share is safe, so
+//! miniatures of the cache with different shares run on a sample of its keys
+//! ([`trial`]), and when one of them is better beyond doubt ([`verdict`]), the
+//! cache takes on its share. Einziger, Eytan, Friedman and Manes, "Adaptive
+//! software cache management" (Middleware '18), found that the window's share
+//! is what to adapt; they climb by trying it on the cache itself.
+//!
+//! A hit only adds to the entry's few bits; a hand that passes the entry
+//! credits them to the sketch and grants another round.
+
+mod guide;
+mod trial;
+mod verdict;
+mod watch;
+
+pub(super) use guide::Guide;
+
+use super::{Need, Notes, Policy, by_hits, wins};
+use crate::slot::lanes::Lanes;
+use crate::slot::sketch::Sketch;
+use crate::slot::{HITS_MAX, Residents, Slot};
+use std::sync::Arc;
+use watch::Watch;
+
+const WINDOW: usize = 0;
+const MAIN: usize = 1;
+/// Who does not help when weight is needed waits here, out of the way.
+const WEIGHTLESS: usize = 2;
+
+pub(super) struct Adaptive {
+    lanes: Lanes<3>,
+    sketch: Sketch,
+    guide: Arc<Guide>,
+    watch: Watch,
+    favour: Favour,
+    /// What was short when an entry was last given up, and how much of it all
+    /// entries had then.
+    full_at: Option<(Need, u64)>,
+    /// The number of entries that the guide was told.
+    told: usize,
+}
+
+/// What a hit is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Favour {
+    /// The same, whatever the entry weighs.
+    Entries,
+    /// As much as the entry weighs.
+    Weight,
+}
+
+impl Adaptive {
+    pub(super) fn new(favour: Favour, guide: Arc<Guide>) -> Self {
+        Adaptive {
+            lanes: Lanes::default(),
+            sketch: Sketch::default(),
+            guide,
+            watch: Watch::default(),
+            favour,
+            full_at: None,
+            told: 0,
+        }
+    }
+
+    /// Lets entries out of a window that has become too large. There is no
+    /// contest for them: the main part has as much too little.
+    #[inline]
+    fn narrow_window(&mut self, target: u64, all: &dyn Residents) {
+        for _ in 0..2 {
+            let Some(oldest) = self.lanes.coldest(WINDOW) else { return };
+            if self.lanes.weight(WINDOW) - u64::from(all.weight(oldest)) <= target {
+                return;
+            }
+            self.lanes.move_to(MAIN, oldest, all);
+        }
+    }
+
+    /// The window's oldest unread entry, if the window has its full share.
+    #[inline]
+    fn candidate(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Slot> {
+        if self.lanes.weight(WINDOW) < target {
+            return None;
+        }
+        self.pass(WINDOW, need, all)
+    }
+
+    /// The first unread entry of `lane`. Those that were read go round.
+    fn pass(&mut self, lane: usize, need: Need, all: &dyn Residents) -> Option<Slot> {
+        // Readers may add hits while we look; after this many looks, hits
+        // pardon nobody.
+        let mut looks = self.lanes.len(lane) * (usize::from(HITS_MAX) + 1);
+        loop {
+            let slot = self.lanes.coldest(lane)?;
+            let is_read = self.credit(slot, all) > 0 && looks > 0;
+            looks = looks.saturating_sub(1);
+            if is_read {
+                self.lanes.move_to(lane, slot, all);
+            } else if need == Need::Weight && all.weight(slot) == 0 {
+                self.lanes.move_to(WEIGHTLESS, slot, all);
+            } else {
+                return Some(slot);
+            }
+        }
+    }
+
+    /// Counts the hits noted at `slot` in the sketch, and returns them.
+    #[inline]
+    fn credit(&mut self, slot: Slot, all: &dyn Residents) -> u8 {
+        let hits = all.hits(slot);
+        if hits > 0 {
+            self.sketch.add(all.hash(slot), hits);
+            all.set_hits(slot, 0);
+            Watch::take(slot, hits, &mut self.lanes, &self.guide, all);
+        }
+        hits
+    }
+
+    #[inline]
+    fn window_target(&self) -> u64 {
+        let (weight, share) = (self.lanes.total_weight(), self.guide.share());
+        let target = match weight.checked_mul(share) {
+            Some(product) => product / 1000,
+            None => weight / 1000 * share,
+        };
+        // Whole entries: a fraction of one would switch the contest off.
+        target.max(1)
+    }
+
+    /// Who leaves, of a newcomer and the one that would make way for it.
+    #[inline]
+    fn contest(&mut self, candidate: Slot, victim: Slot, all: &dyn Residents) -> Slot {
+        let worth = |slot| {
+            let weight = if self.favour == Favour::Weight { 1 } else { all.weight(slot).max(1) };
+            (self.sketch.estimate(all.hash(slot)), weight)
+        };
+        if wins(worth(candidate), worth(victim)) {
+            self.lanes.move_to(MAIN, candidate, all);
+            victim
+        } else {
+            candidate
+        }
+    }
+
+    /// Whether nobody has had to leave yet, or many have left for other
+    /// reasons. A heavy victim may leave room for several newcomers; that does
+    /// not count.
+    #[inline]
+    fn has_free_room(&self) -> bool {
+        self.full_at.is_none_or(|(need, full)| self.amount(need) < full - full / 8)
+    }
+
+    #[inline]
+    fn amount(&self, need: Need) -> u64 {
+        match need {
+            Need::Entry => self.lanes.total_len() as u64,
+            Need::Weight => self.lanes.total_weight(),
+        }
+    }
+
+    fn drop_out(&mut self, slot: Slot, all: &dyn Residents) {
+        Watch::forget(slot, &mut self.lanes);
+        self.lanes.remove(slot, all);
+    }
+}
+
+impl Policy for Adaptive {
+    fn notes(&self) -> Notes {
+        Notes::Count
+    }
+
+    fn on_insert(&mut self, slot: Slot, all: &dyn Residents) {
+        let hash = all.hash(slot);
+        self.lanes.push(WINDOW, slot, all);
+        self.sketch.fit(self.lanes.total_len());
+        self.sketch.add(hash, 1);
+        if self.guide.samples(hash) {
+            self.watch.add(slot, &mut self.lanes);
+            self.guide.recount(self.told, self.lanes.total_len());
+            self.told = self.lanes.total_len();
+            self.guide.report(hash, 1);
+        }
+        // While there is free room, nobody has to win a contest for it.
+        let target = self.window_target();
+        while self.has_free_room()
+            && self.lanes.weight(WINDOW) > target
+            && self.lanes.len(WINDOW) > 1
+        {
+            let Some(oldest) = self.lanes.coldest(WINDOW) else { break };
+            self.lanes.move_to(MAIN, oldest, all);
+        }
+    }
+
+    fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
+        Watch::forget(slot, &mut self.lanes);
+        self.lanes.remove(slot, all);
+    }
+
+    fn on_move(&mut self, from: Slot, to: Slot) {
+        self.lanes.replace(from, to);
+        self.watch.follow(from, to, &mut self.lanes);
+    }
+
+    fn on_reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
+        self.lanes.reweigh(slot, was, all);
+        if self.lanes.lane(slot) == WEIGHTLESS && all.weight(slot) > 0 {
+            self.lanes.move_to(MAIN, slot, all);
+        }
+    }
+
+    fn on_resize(&mut self, _entries_max: u64) {
+        self.full_at = None;
+    }
+
+    fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
+        self.watch.look(&mut self.lanes, &mut self.sketch, &self.guide, all);
+        if need == Need::Entry {
+            // One at a time, those that were out of the way are in it again.
+            if let Some(slot) = self.lanes.coldest(WEIGHTLESS) {
+                self.lanes.move_to(MAIN, slot, all);
+            }
+        }
+        let target = self.window_target();
+        self.narrow_window(target, all);
+        let candidate = self.candidate(target, need, all);
+        let leaves = match (candidate, self.pass(MAIN, need, all)) {
+            (Some(candidate), Some(victim)) => self.contest(candidate, victim, all),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => self.pass(WINDOW, need, all)?,
+        };
+        self.full_at = Some((need, self.amount(need)));
+        self.drop_out(leaves, all);
+        Some(leaves)
+    }
+
+    fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
+        let lanes = [MAIN, WINDOW, WEIGHTLESS];
+        by_hits(lanes.into_iter().flat_map(|lane| self.lanes.iter(lane)), all)
+    }
+
+    fn validate(&self, all: &dyn Residents) -> Result<(), String> {
+        self.lanes.validate(all)
+    }
+}
+
+impl Drop for Adaptive {
+    fn drop(&mut self) {
+        self.guide.recount(self.told, 0);
+    }
+}

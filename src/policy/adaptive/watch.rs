@@ -1,0 +1,117 @@
+//! Looks after the sampled entries of a shard, so that their hits are seen
+//! soon after they happen and nearly in order, although readers only count.
+//!
+//! One sampled entry is looked at for each eviction, or for several, so that
+//! each has its turn some times while the shard's entries are replaced once.
+
+use super::guide::Guide;
+use crate::slot::lanes::Lanes;
+use crate::slot::sketch::Sketch;
+use crate::slot::{Residents, Slot};
+
+/// Looks at each sampled entry in the time in which all entries are replaced.
+const ROUNDS: usize = 8;
+
+/// Marks beside the lane: the slot's entry is in the sample;
+pub(super) const WATCHED: u8 = 1 << 7;
+/// its noted hit was reported;
+const REPORTED: u8 = 1 << 6;
+/// the slot is in the list, whatever entry it has by now.
+const LISTED: u8 = 1 << 5;
+
+#[derive(Default)]
+pub(super) struct Watch {
+    slots: Vec<Slot>,
+    /// Who has the next turn.
+    turn: usize,
+    /// A turn is due when this reaches the number of entries.
+    due: usize,
+}
+
+impl Watch {
+    pub(super) fn add<const N: usize>(&mut self, slot: Slot, lanes: &mut Lanes<N>) {
+        let marks = lanes.marks(slot);
+        if marks & LISTED == 0 {
+            self.slots.push(slot);
+        }
+        lanes.set_marks(slot, LISTED | WATCHED);
+    }
+
+    /// The entry of `slot` has left; the list will notice.
+    #[inline]
+    pub(super) fn forget<const N: usize>(slot: Slot, lanes: &mut Lanes<N>) {
+        let marks = lanes.marks(slot);
+        if marks != 0 {
+            lanes.set_marks(slot, marks & LISTED);
+        }
+    }
+
+    /// The entry of `from` is at `to` now.
+    pub(super) fn follow<const N: usize>(&mut self, from: Slot, to: Slot, lanes: &mut Lanes<N>) {
+        let marks = lanes.marks(from);
+        Self::forget(from, lanes);
+        if marks & WATCHED != 0 {
+            self.add(to, lanes);
+            lanes.set_marks(to, marks | LISTED);
+        }
+    }
+
+    /// Gives the next sampled entry its turn, if one is due.
+    #[inline]
+    pub(super) fn look<const N: usize>(
+        &mut self,
+        lanes: &mut Lanes<N>,
+        sketch: &mut Sketch,
+        guide: &Guide,
+        all: &dyn Residents,
+    ) {
+        let entries = lanes.total_len();
+        self.due = (self.due + self.slots.len() * ROUNDS).min(2 * entries);
+        if self.due < entries || self.slots.is_empty() {
+            return;
+        }
+        self.due -= entries;
+        self.turn = if self.turn < self.slots.len() { self.turn } else { 0 };
+        let slot = self.slots[self.turn];
+        let marks = lanes.marks(slot);
+        if marks & WATCHED == 0 || !guide.samples(all.hash(slot)) {
+            lanes.set_marks(slot, 0);
+            self.slots.swap_remove(self.turn);
+            return;
+        }
+        self.turn += 1;
+        let hits = all.hits(slot);
+        if hits > 1 {
+            // One is left for the hand, and readers have room to count on.
+            sketch.add(all.hash(slot), hits - 1);
+            all.set_hits(slot, 1);
+        }
+        if hits > 0 {
+            lanes.set_marks(slot, marks | REPORTED);
+            report(slot, hits, marks, guide, all);
+        }
+    }
+
+    /// The hand takes all noted hits of `slot`, which has some.
+    #[inline]
+    pub(super) fn take<const N: usize>(
+        slot: Slot,
+        hits: u8,
+        lanes: &mut Lanes<N>,
+        guide: &Guide,
+        all: &dyn Residents,
+    ) {
+        let marks = lanes.marks(slot);
+        if marks & WATCHED != 0 {
+            lanes.set_marks(slot, marks & !REPORTED);
+            report(slot, hits, marks, guide, all);
+        }
+    }
+}
+
+fn report(slot: Slot, hits: u8, marks: u8, guide: &Guide, all: &dyn Residents) {
+    let fresh = hits - u8::from(marks & REPORTED != 0);
+    if fresh > 0 {
+        guide.report(all.hash(slot), fresh);
+    }
+}
