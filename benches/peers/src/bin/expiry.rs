@@ -6,10 +6,11 @@
 //! ```
 
 use larder::ManualClock;
-use peers::contenders::{Contender, LIFETIME, Peer, Rule, larder};
+use peers::expiring::{Contender, LIFETIME, Rule, larder};
 use peers::heap::{self, Counting};
 use peers::keys;
 use peers::measure::{Plan, Samples, Shift, interleaved};
+use peers::peer::Peer;
 use peers::table::Table;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -54,7 +55,7 @@ fn hits(entries: usize, plan: Plan) {
     let caches = Contender::ALL.map(|contender| {
         let cache = contender.build(capacity);
         cache.insert_all(0..entries as u64);
-        assert_eq!(cache.settled_len(), entries, "{contender}: a get is a hit");
+        assert_eq!(cache.held(0..entries as u64), entries, "{contender}: a get is a hit");
         cache
     });
     let samples = interleaved(&caches, plan, |cache, shift| {
@@ -65,7 +66,7 @@ fn hits(entries: usize, plan: Plan) {
 
 fn inserts(plan: Plan) {
     struct Subject {
-        cache: Box<dyn Peer>,
+        cache: Box<dyn Peer<u64>>,
         next: AtomicU64,
     }
     let subjects = Contender::ALL.map(|contender| {
@@ -198,10 +199,10 @@ fn bytes() {
         let (cache, used) = heap::of(|| {
             let cache = contender.build(MILLION);
             cache.insert_all(0..MILLION as u64);
-            cache.settled_len();
+            cache.settle();
             cache
         });
-        let entries = cache.settled_len() as f64;
+        let entries = cache.held(0..MILLION as u64) as f64;
         (used.bytes as f64 / entries, used.blocks as f64 / entries)
     });
     let mut table = Table::new(&["", "bytes", "blocks", "expiry adds"]);
