@@ -5,10 +5,16 @@
 //! capacity and rule of expiry, with everything else as by default.
 
 pub mod adaptors;
+pub mod args;
+pub mod chart;
 pub mod contenders;
 pub mod expiring;
 pub mod heap;
 pub mod keys;
 pub mod measure;
+pub mod pace;
 pub mod peer;
+pub mod sheet;
+pub mod standing;
+pub mod synthetic;
 pub mod table;

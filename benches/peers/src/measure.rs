@@ -9,6 +9,7 @@
 //!
 //! What happens less than once a slice (a table that grows) is not seen.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -110,33 +111,54 @@ pub fn interleaved<T: Sync>(
 
 /// The best slice of a turn, in nanoseconds per operation.
 fn take_turn(plan: Plan, work: &(impl Fn(Shift) + Sync)) -> f64 {
-    let gate = &Gate { threads: plan.threads, arrivals: AtomicUsize::new(0) };
     let slices = plan.warm_up + plan.slices;
+    let nanos = time_slices(plan.threads, slices, &|thread, slice| {
+        let first = (thread * slices + slice) * plan.operations;
+        work(Shift { first, operations: plan.operations });
+    });
+    nanos[plan.warm_up..].iter().copied().fold(f64::INFINITY, f64::min) / plan.operations as f64
+}
+
+/// Has each thread do its part of each slice; the threads begin a slice
+/// together. Nanoseconds of each slice, from when the first thread starts until
+/// the last one has finished. `work` is told the thread and the slice.
+pub(crate) fn time_slices(
+    threads: usize,
+    slices: usize,
+    work: &(impl Fn(usize, usize) + Sync),
+) -> Vec<f64> {
+    let gate = &Gate { threads, arrivals: AtomicUsize::new(0) };
     let slices_of = move |thread: usize| {
         let slice = |slice: usize| {
-            let first = (thread * slices + slice) * plan.operations;
             gate.pass();
             let start = Instant::now();
-            work(Shift { first, operations: plan.operations });
+            work(thread, slice);
             (start, Instant::now())
         };
-        (0..slices).map(slice).skip(plan.warm_up).collect::<Vec<_>>()
+        (0..slices).map(slice).collect::<Vec<_>>()
     };
     let by_thread: Vec<Vec<(Instant, Instant)>> = thread::scope(|scope| {
         let start = |thread| scope.spawn(move || slices_of(thread));
-        let workers: Vec<_> = (0..plan.threads).map(start).collect();
+        let workers: Vec<_> = (0..threads).map(start).collect();
         workers.into_iter().map(|worker| worker.join().expect("no work panics")).collect()
     });
-    // From when the first thread starts until the last one has finished.
     let nanos = |slice: usize| {
         let start = by_thread.iter().map(|slices| slices[slice].0).min();
         let end = by_thread.iter().map(|slices| slices[slice].1).max();
         start.zip(end).map_or(f64::NAN, |(start, end)| (end - start).as_nanos() as f64)
     };
-    (0..plan.slices).map(nanos).fold(f64::INFINITY, f64::min) / plan.operations as f64
+    (0..slices).map(nanos).collect()
+}
+
+/// How many threads can run at once.
+#[must_use]
+pub fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Lets threads pass together. They spin: waking up takes as long as a slice.
+/// Where there are more of them than processors, the last ones need theirs.
 struct Gate {
     threads: usize,
     arrivals: AtomicUsize,
@@ -144,16 +166,19 @@ struct Gate {
 
 impl Gate {
     /// How often to look before the processor is left to others.
-    const SPINS: usize = 10_000;
+    fn spins(&self) -> usize {
+        if self.threads > processors() { 50 } else { 10_000 }
+    }
 
     fn pass(&self) {
         let arrival = self.arrivals.fetch_add(1, Ordering::AcqRel);
+        let spins = self.spins();
         let all = (arrival / self.threads + 1) * self.threads;
         for spin in 1.. {
             if self.arrivals.load(Ordering::Acquire) >= all {
                 return;
             }
-            match spin % Self::SPINS {
+            match spin % spins {
                 0 => thread::yield_now(),
                 _ => std::hint::spin_loop(),
             }
