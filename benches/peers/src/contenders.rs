@@ -131,6 +131,14 @@ impl Contender {
         }
     }
 
+    /// Whether making room takes a bounded time. stretto walks its whole table
+    /// for each newcomer once it is full (0.3 ms at 100000 entries), in a thread
+    /// that would still be at it, and keep a processor busy, in the others' turns.
+    #[must_use]
+    pub fn evicts_in_bounded_time(self) -> bool {
+        self.kind() == Kind::Cache && self != Contender::Stretto
+    }
+
     /// Whether it is this library, with whichever policy.
     #[must_use]
     pub fn is_larder(self) -> bool {

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let mut sheet = Sheet::new(&args.out, "7-hit-ratio")?;
+    let mut sheet = Sheet::new(&args.out, "8-hit-ratio")?;
     sheet.add("## Hit ratio");
     sheet.add(sheet::machine());
     if args.is_quick {

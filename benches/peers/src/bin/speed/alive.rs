@@ -2,7 +2,7 @@
 //! evicted but not yet dropped, and what a cache lets in before it makes room.
 
 use peers::args::Args;
-use peers::contenders::{Contender, Kind};
+use peers::contenders::Contender;
 use peers::peer::Value;
 use peers::sheet::Sheet;
 use peers::table::Table;
@@ -71,7 +71,7 @@ pub fn run(args: &Args, sheet: &mut Sheet) -> io::Result<Vec<Excess>> {
     let heading = [""].into_iter().chain(heading.iter().map(String::as_str));
     let mut table = Table::new(&heading.collect::<Vec<_>>());
     let mut all = Vec::new();
-    for contender in Contender::for_speed().into_iter().filter(|one| one.kind() == Kind::Cache) {
+    for contender in Contender::for_speed().into_iter().filter(|one| one.evicts_in_bounded_time()) {
         let excess = threads.iter().map(|&threads| measure(contender, threads, inserts / threads));
         let excess: Vec<Excess> = excess.collect();
         let cells = excess.iter().flat_map(|one| [one.most.to_string(), one.at_rest.to_string()]);

@@ -7,7 +7,7 @@
 
 use peers::args::Args;
 use peers::chart::{self, Series};
-use peers::contenders::{Contender, Kind};
+use peers::contenders::Contender;
 use peers::keys::{self, Popularity};
 use peers::sheet::Sheet;
 use peers::table::Table;
@@ -48,7 +48,7 @@ impl Count {
     }
 
     fn suits(self, contender: Contender) -> bool {
-        contender.kind() == Kind::Cache || matches!(self, Count::GetHit | Count::GetMiss)
+        contender.evicts_in_bounded_time() || matches!(self, Count::GetHit | Count::GetMiss)
     }
 }
 

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use peers::args::Args;
 use peers::chart::{self, Series};
-use peers::contenders::{Contender, Kind};
+use peers::contenders::Contender;
 use peers::keys::SplitMix64;
 use peers::pace::median;
 use peers::peer::Peer;
@@ -113,7 +113,7 @@ impl Subject {
 
 fn measure(args: &Args, threads: usize) -> Vec<Latency> {
     let (rounds, calls) = if args.is_quick { (3, 30_000) } else { (9, 200_000) };
-    let contenders = Contender::for_speed().into_iter().filter(|one| one.kind() == Kind::Cache);
+    let contenders = Contender::for_speed().into_iter().filter(|one| one.evicts_in_bounded_time());
     let subjects = [None].into_iter().chain(contenders.map(Some)).map(Subject::new);
     let subjects: Vec<Subject> = subjects.collect();
     let empty = |contender, call| Latency { contender, threads, call, rounds: Vec::new() };

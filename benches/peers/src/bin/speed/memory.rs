@@ -2,7 +2,7 @@
 
 use peers::args::Args;
 use peers::chart::{self, Series};
-use peers::contenders::{Contender, Kind};
+use peers::contenders::Contender;
 use peers::heap;
 use peers::sheet::Sheet;
 use peers::table::Table;
@@ -80,7 +80,7 @@ fn measure(contender: Contender, entries: usize) -> Footprint {
         held,
     };
     let full_bytes = bytes(full, cache.held(0..end));
-    let later = (contender.kind() == Kind::Cache).then(|| {
+    let later = contender.evicts_in_bounded_time().then(|| {
         let ((), more) = heap::of(|| {
             cache.insert_all(end..3 * end);
             cache.settle();

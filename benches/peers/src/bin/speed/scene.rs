@@ -31,9 +31,9 @@ impl Operation {
     /// Whether a contender can take part.
     pub fn suits(self, contender: Contender, threads: usize) -> bool {
         match contender.kind() {
-            Kind::Cache => true,
-            Kind::Map => self.has_room(),
-            Kind::MapOfOneThread => self.has_room() && threads == 1,
+            _ if !self.has_room() => contender.evicts_in_bounded_time(),
+            Kind::MapOfOneThread => threads == 1,
+            Kind::Cache | Kind::Map => true,
         }
     }
 }

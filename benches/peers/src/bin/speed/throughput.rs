@@ -3,7 +3,7 @@
 use crate::scene::{Figure, Figures, Operation, Scene};
 use peers::args::Args;
 use peers::chart::{self, Series};
-use peers::contenders::{Contender, Kind};
+use peers::contenders::Contender;
 use peers::keys::{self, Popularity};
 use peers::measure::processors;
 use peers::pace::{Pace, Stint, Turns, in_turns};
@@ -163,7 +163,7 @@ impl Group {
     fn subjects<V: Value>(&self, has_room: bool) -> Vec<Subject<V>> {
         let spare = if has_room { self.entries / 20 + 500 } else { 0 };
         let contenders = Contender::for_speed().into_iter();
-        let contenders = contenders.filter(|one| has_room || one.kind() == Kind::Cache);
+        let contenders = contenders.filter(|one| has_room || one.evicts_in_bounded_time());
         contenders
             .map(|one| Subject::filled(one, self.entries + spare, self.entries as u64))
             .collect()
@@ -195,9 +195,15 @@ impl<V: Value> Subject<V> {
     fn warm_up(&self, scene: Scene, keys: &[u32]) {
         match scene.operation {
             Operation::ReadThrough => {
-                self.cache.read_through_all(&keys[..keys.len().min(4 * scene.entries)]);
+                // Other keys than those of the stints: what was just read
+                // through is a hit.
+                self.cache.read_through_all(&keys[keys.len() * 3 / 4..]);
             }
             Operation::InsertEvict => self.insert_new(scene.entries),
+            // Those that evict within sets may lack just this one.
+            _ if scene.popularity == Popularity::OneHotKey => {
+                self.cache.insert(keys[0].into(), V::of(keys[0].into()));
+            }
             _ => {}
         }
         self.gets.store(0, Ordering::Relaxed);
@@ -268,8 +274,10 @@ fn draw(scene: Scene) -> Vec<u32> {
     }
 }
 
-/// The keys of a stint. Threads begin at different places and go round.
+/// The keys of a stint, of the first three quarters: the last one is for
+/// warming up. Threads begin at different places and go round.
 fn window(keys: &[u32], threads: usize, stint: Stint) -> &[u32] {
+    let keys = &keys[..keys.len() * 3 / 4];
     let first = keys.len() / threads * stint.thread + stint.done;
     let start = first % (keys.len() - stint.operations + 1);
     &keys[start..start + stint.operations]
