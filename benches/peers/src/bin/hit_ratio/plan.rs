@@ -159,12 +159,12 @@ mod tests {
         assert!(capacities.iter().all(|(_, capacity)| *capacity >= 10));
         let results = run(&subjects);
         let opt = results.players.len() - 1;
-        for capacity in 0..capacities.len() {
+        for (capacity, (_, entries)) in capacities.iter().enumerate() {
             let best = results.get(0, capacity, opt).unwrap().score.hits;
             for player in 0..opt {
                 let outcome = results.get(0, capacity, player).unwrap();
                 let who = results.players[player];
-                let is_fair = outcome.held <= capacities[capacity].1;
+                let is_fair = outcome.held <= *entries;
                 assert!(outcome.score.hits <= best || !is_fair, "{who:?}: {outcome:?}");
             }
         }

@@ -66,8 +66,10 @@ pub fn run(args: &Args, sheet: &mut Sheet) -> io::Result<Vec<Excess>> {
     let inserts = if args.is_quick { 50_000 } else { 400_000 };
     sheet.add("### Values alive beyond the capacity, with racing writers");
     sheet.add(METHOD);
-    let heading: Vec<String> =
-        threads.iter().flat_map(|n| [format!("{n} threads: most"), "at rest".to_owned()]).collect();
+    let heading: Vec<String> = threads
+        .iter()
+        .flat_map(|n| [format!("threads: {n}, most"), "at rest".to_owned()])
+        .collect();
     let heading = [""].into_iter().chain(heading.iter().map(String::as_str));
     let mut table = Table::new(&heading.collect::<Vec<_>>());
     let mut all = Vec::new();
