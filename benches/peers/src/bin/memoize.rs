@@ -37,7 +37,10 @@ fn concurrent_cached_fn(n: u64) -> u64 {
     n + 1
 }
 
-const CONTENDERS: [(&str, fn(u64) -> u64); 3] = [
+/// What it is called, and how it is called.
+type Contender = (&'static str, fn(u64) -> u64);
+
+const CONTENDERS: [Contender; 3] = [
     ("larder `#[memoize]`", larder_fn),
     ("`#[cached]`", cached_fn),
     ("`#[concurrent_cached]`", concurrent_cached_fn),
