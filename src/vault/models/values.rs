@@ -115,9 +115,9 @@ fn a_key_that_stays_is_found_while_others_come_and_go_and_spill() {
     });
 }
 
-/// Fails if `Table::place` stores the slot before it sets the tag: who has seen
+/// Fails if `Table::place` stores the slot before it sets the tag (who has seen
 /// the tag of the entry that was in the lane before finds the newcomer, and then
-/// does not.
+/// does not), and readers do not ask whether it was linked. Either is enough.
 #[test]
 fn a_key_that_leaves_and_comes_back_in_another_lane_is_not_seen_to_go_back() {
     model(|| {
