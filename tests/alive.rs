@@ -33,6 +33,11 @@ fn make(ledger: &Arc<Ledger>, key: u64, version: u64) -> Owned {
     Owned(ledger.make(key, 0, version))
 }
 
+/// No scope: ThreadSanitizer does not see how the standard library ends one.
+fn join(threads: Vec<thread::JoinHandle<()>>) {
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
 /// What a shard may hold back for readers that were interrupted.
 const LIMBO_MAX: u64 = 64;
 
@@ -45,25 +50,24 @@ fn few_values_live_beyond_the_capacity_however_many_threads_there_are() {
         let cache = Cache::builder().capacity(CAPACITY as usize).shards(SHARDS as usize);
         let cache: Cache<u64, Owned> = cache.build().unwrap();
         let ledger = Arc::<Ledger>::default();
-        thread::scope(|scope| {
-            for me in 0..threads {
-                let (cache, ledger) = (&cache, &ledger);
-                scope.spawn(move || {
-                    for turn in 0..60_000 / threads {
-                        // Few keys are read by all, so that they meet.
-                        let key = (turn * 7 + me) % 3;
-                        if (turn + me) % 4 == 0 {
-                            let key = if turn % 3 == 0 { key } else { turn % 200 };
-                            cache.insert(key, make(ledger, key, turn));
-                        } else if turn % 2 == 0 {
-                            cache.read(&key, |value| assert_eq!(value.0.key, key));
-                        } else {
-                            cache.get(&key).inspect(|value| assert_eq!(value.0.key, key));
-                        }
+        let work = |me: u64| {
+            let (cache, ledger) = (cache.clone(), Arc::clone(&ledger));
+            thread::spawn(move || {
+                for turn in 0..60_000 / threads {
+                    // Few keys are read by all, so that they meet.
+                    let key = (turn * 7 + me) % 3;
+                    if (turn + me) % 4 == 0 {
+                        let key = if turn % 3 == 0 { key } else { turn % 200 };
+                        cache.insert(key, make(&ledger, key, turn));
+                    } else if turn % 2 == 0 {
+                        cache.read(&key, |value| assert_eq!(value.0.key, key));
+                    } else {
+                        cache.get(&key).inspect(|value| assert_eq!(value.0.key, key));
                     }
-                });
-            }
-        });
+                }
+            })
+        };
+        join((0..threads).map(work).collect());
         // What each shard holds back, and two for each thread: the one that it
         // has made or taken out, and the one that it looks at.
         let bound = CAPACITY + SHARDS + 2 * threads + SHARDS * LIMBO_MAX;
@@ -82,19 +86,20 @@ fn readers_of_one_hot_key_do_not_hold_back_its_older_values() {
     let _turn = TURN.lock();
     let cache: Cache<u64, Owned> = Cache::builder().capacity(10).shards(1).build().unwrap();
     let ledger = Arc::<Ledger>::default();
-    let is_over = AtomicBool::new(false);
+    let is_over = Arc::<AtomicBool>::default();
     cache.insert(1, make(&ledger, 1, 0));
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    assert!(cache.contains_key(&1));
-                }
-            });
-        }
-        (0..5000).for_each(|version| cache.insert(1, make(&ledger, 1, version)));
-        is_over.store(true, Ordering::Relaxed);
-    });
+    let read = |_| {
+        let (cache, is_over) = (cache.clone(), Arc::clone(&is_over));
+        thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                assert!(cache.contains_key(&1));
+            }
+        })
+    };
+    let readers = (0..4).map(read).collect();
+    (0..5000).for_each(|version| cache.insert(1, make(&ledger, 1, version)));
+    is_over.store(true, Ordering::Relaxed);
+    join(readers);
     // The new one, the old one, and what is in limbo, of which one visit may
     // find a little more than it leaves.
     assert!(ledger.live_max() <= 2 + LIMBO_MAX + 1, "{}", ledger.live_max());
@@ -106,10 +111,9 @@ fn a_reader_that_stalls_holds_back_one_value_while_its_key_is_overwritten() {
     let ledger = Arc::<Ledger>::default();
     cache.insert(1, make(&ledger, 1, 0));
     let seen = cache.read(&1, |value| {
-        thread::scope(|scope| {
-            let writer = || (1..=100_000).for_each(|i| cache.insert(1, make(&ledger, 1, i)));
-            scope.spawn(writer);
-        });
+        let (cache, ledger) = (cache.clone(), Arc::clone(&ledger));
+        let write = move || (1..=100_000).for_each(|i| cache.insert(1, make(&ledger, 1, i)));
+        join(vec![thread::spawn(write)]);
         value.0.version
     });
     assert_eq!(seen, Some(0));

@@ -19,12 +19,12 @@ fn a_reader_that_has_narrowed_its_claim_holds_back_one_value_of_its_key() {
     });
 }
 
-/// Fails if the end of a claim leaves it narrowed, or if the claim is narrowed
-/// before the entry is found: then the next one is taken for a claim of the
-/// slot where the value was before.
+/// Against a claim that stays narrowed when it ends: the next one would be taken
+/// for a claim of the slot where the value was before. Two preemptions do not
+/// show it.
 #[test]
 fn a_claim_that_follows_a_narrowed_one_is_not_narrowed() {
-    model(|| {
+    bounded_model(3, || {
         let pantry = Pantry::new();
         pantry.add(HASH, 1, 10);
         let seen = race(
