@@ -22,12 +22,13 @@
 //! to the one slot that it has found. Then later values of the same key are
 //! not held back.
 
-use std::cell::Cell;
+mod mine;
+
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crate::slot::Slot;
+use crate::sync::modelled::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The claim of a reader that has not narrowed it: any slot of this hash. No
 /// slot has this number, and it is not "none" either.
@@ -54,7 +55,8 @@ pub(crate) struct Salt(u32);
 
 impl Salt {
     pub(crate) fn next() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
+        // No model looks at it.
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
         Salt(NEXT.fetch_add(1, Ordering::Relaxed).max(1))
     }
 }
@@ -65,6 +67,8 @@ impl Salt {
 pub(crate) struct Record {
     word: AtomicU64,
     slot: AtomicU32,
+    /// How many claims were made with it: tells one from those that follow.
+    turn: AtomicU32,
     is_taken: AtomicBool,
     /// Some thread keeps it between its readings.
     is_leased: AtomicBool,
@@ -72,6 +76,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    fn give_back(&self) {
+        self.is_leased.store(false, Ordering::Relaxed);
+        self.is_taken.store(false, Ordering::Release);
+    }
+
     #[inline]
     fn is_on(&self, word: Word, slot: Slot) -> bool {
         // The word first: what is then read of the slot is of that claim, or
@@ -80,6 +89,12 @@ impl Record {
             let claimed = self.slot.load(Ordering::Acquire);
             claimed == ANY || claimed == slot.raw()
         }
+    }
+
+    /// Which claim it is now, or a later one: to be asked after `is_on` or
+    /// `is_roaming`, whose load of the word has seen the claim begin.
+    fn turn(&self) -> u32 {
+        self.turn.load(Ordering::Acquire)
     }
 
     /// Whether its reader may be anywhere in the shard of `salt`.
@@ -96,7 +111,18 @@ pub(crate) struct Registry {
 }
 
 /// One for all caches: a thread needs one record, not one a cache.
+#[cfg(not(any(larder_loom, larder_shuttle)))]
 static REGISTRY: Registry = Registry { first: AtomicPtr::new(ptr::null_mut()) };
+
+#[cfg(larder_loom)]
+loom::lazy_static! {
+    static ref REGISTRY: Registry = Registry { first: AtomicPtr::new(ptr::null_mut()) };
+}
+
+#[cfg(all(larder_shuttle, not(larder_loom)))]
+shuttle::lazy_static! {
+    static ref REGISTRY: Registry = Registry { first: AtomicPtr::new(ptr::null_mut()) };
+}
 
 impl Registry {
     #[inline]
@@ -123,6 +149,7 @@ impl Registry {
         let record: &'static Record = Box::leak(Box::new(Record {
             word: AtomicU64::new(IDLE),
             slot: AtomicU32::new(ANY),
+            turn: AtomicU32::new(0),
             is_taken: AtomicBool::new(true),
             is_leased: AtomicBool::new(false),
             next: AtomicPtr::new(ptr::null_mut()),
@@ -154,48 +181,73 @@ pub(crate) fn is_watched(word: Word, slot: Slot) -> bool {
     REGISTRY.records().any(|record| record.is_on(word, slot))
 }
 
+/// Those who may be using an entry that was unlinked; it stays until they have
+/// gone. Who comes later cannot find it, and holds nothing back, however often
+/// the same key is read.
+pub(crate) struct Watchers {
+    word: Word,
+    slot: Slot,
+    readers: Vec<Claim>,
+}
+
+/// Of a record that is used for one claim after the other, this one.
+type Claim = (&'static Record, u32);
+
+impl Watchers {
+    /// `None` if nobody may be using it, which is nearly always. As for
+    /// `is_watched`, the slot was unlinked before.
+    #[inline]
+    pub(crate) fn of(word: Word, slot: Slot) -> Option<Self> {
+        is_watched(word, slot).then(|| Self::remember(word, slot))
+    }
+
+    #[cold]
+    fn remember(word: Word, slot: Slot) -> Self {
+        let readers = REGISTRY.records().filter(|record| record.is_on(word, slot));
+        let readers = readers.map(|record| (record, record.turn())).collect();
+        Watchers { word, slot, readers }
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Whether one of them may still be there.
+    pub(crate) fn are_there(&mut self) -> bool {
+        let is_there =
+            |claim: &Claim| claim.0.turn() == claim.1 && claim.0.is_on(self.word, self.slot);
+        self.readers.retain(is_there);
+        !self.readers.is_empty()
+    }
+}
+
 /// Memory of a shard that readers may still be walking through: an index that
 /// was outgrown, or an empty part of the slab.
 ///
 /// It was unreachable for new readers when this was made. Those of that time
 /// are remembered, and forgotten one by one as they are seen elsewhere.
 pub(crate) struct Retired<T> {
-    _memory: T,
+    memory: T,
     salt: Salt,
-    readers: Vec<&'static Record>,
+    readers: Vec<Claim>,
 }
 
 impl<T> Retired<T> {
     pub(crate) fn new(memory: T, salt: Salt) -> Self {
-        let readers = REGISTRY.records().filter(|record| record.is_roaming(salt)).collect();
-        Retired { _memory: memory, salt, readers }
+        let readers = REGISTRY.records().filter(|record| record.is_roaming(salt));
+        let readers = readers.map(|record| (record, record.turn())).collect();
+        Retired { memory, salt, readers }
+    }
+
+    pub(crate) fn into_memory(self) -> T {
+        self.memory
     }
 
     /// Whether some reader may still be there.
     pub(crate) fn is_visited(&mut self) -> bool {
-        self.readers.retain(|record| record.is_roaming(self.salt));
+        let is_there = |claim: &Claim| claim.0.turn() == claim.1 && claim.0.is_roaming(self.salt);
+        self.readers.retain(is_there);
         !self.readers.is_empty()
-    }
-}
-
-thread_local! {
-    /// This thread's own record, once it has one. Without a destructor, so
-    /// that reaching it costs one load.
-    static MINE: Cell<Option<&'static Record>> = const { Cell::new(None) };
-    /// Gives the record back when the thread ends.
-    static LEASE: Lease = const { Lease };
-}
-
-struct Lease;
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(record) = MINE.take() {
-            // What is left of the thread, destructors of other thread-locals,
-            // may go on reading: each time with a record taken for that.
-            record.is_leased.store(false, Ordering::Relaxed);
-            record.is_taken.store(false, Ordering::Release);
-        }
     }
 }
 
@@ -210,7 +262,7 @@ impl Pin {
     /// Claims every entry of `word`, wherever it is.
     #[inline]
     pub(crate) fn new(word: Word) -> Self {
-        let record = match MINE.get() {
+        let record = match mine::get() {
             Some(record) if record.word.load(Ordering::Relaxed) == IDLE => record,
             _ => another(),
         };
@@ -231,9 +283,11 @@ impl Drop for Pin {
         let record = self.record;
         // In this order: nobody may take the next claim for a narrowed one.
         record.word.store(IDLE, Ordering::Release);
+        let turn = record.turn.load(Ordering::Relaxed).wrapping_add(1);
+        record.turn.store(turn, Ordering::Release);
         record.slot.store(ANY, Ordering::Release);
         if !record.is_leased.load(Ordering::Relaxed) {
-            record.is_taken.store(false, Ordering::Release);
+            record.give_back();
         }
     }
 }
@@ -243,11 +297,7 @@ impl Drop for Pin {
 #[cold]
 fn another() -> &'static Record {
     let record = REGISTRY.take();
-    let is_alive = LEASE.try_with(|_| ()).is_ok();
-    if is_alive && MINE.get().is_none() {
-        record.is_leased.store(true, Ordering::Relaxed);
-        MINE.set(Some(record));
-    }
+    mine::keep(record);
     record
 }
 

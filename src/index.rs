@@ -31,8 +31,9 @@
 //! which it was replaced.
 
 use crate::slot::Slot;
+use crate::sync::modelled::Life;
+use crate::sync::modelled::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 const LANES: usize = 12;
 
@@ -51,6 +52,7 @@ struct Line {
     /// because it was full.
     high: AtomicU64,
     slots: [AtomicU32; LANES],
+    life: Life,
 }
 
 impl Default for Line {
@@ -58,7 +60,8 @@ impl Default for Line {
         Line {
             low: AtomicU64::new(0),
             high: AtomicU64::new(0),
-            slots: [const { AtomicU32::new(Slot::NONE) }; LANES],
+            slots: std::array::from_fn(|_| AtomicU32::new(Slot::NONE)),
+            life: Life::default(),
         }
     }
 }
@@ -80,6 +83,7 @@ impl Line {
     /// Hands each slot with this tag to `visit`, until that returns something.
     #[inline(always)]
     fn visit<R>(&self, tag: u8, visit: &mut impl FnMut(Slot) -> Option<R>) -> Sight<R> {
+        self.life.is_needed();
         let pattern = u64::from(tag) * ONES;
         let mut matches = zeros(self.low.load(Ordering::Acquire) ^ pattern);
         while matches != 0 {
@@ -260,8 +264,10 @@ impl<'a> Table<'a> {
         loop {
             let line = &self.lines[at];
             if let Some(lane) = line.free_lane() {
-                line.slots[lane].store(slot.raw(), Ordering::Release);
+                // The slot last: with it, and no earlier, the entry is there. A
+                // reader may still see the tag of who was in the lane before.
                 line.set_tag(lane, tag_of(hash));
+                line.slots[lane].store(slot.raw(), Ordering::Release);
                 return;
             }
             line.spill();
@@ -360,6 +366,14 @@ fn first_block(table: *mut Block) -> *mut Block {
 }
 
 /// # Safety
+/// `table` was made by `leak`, and is not dropped as long as this is used.
+unsafe fn standing<'a>(table: *mut Block) -> Table<'a> {
+    let (first, lines) = (first_block(table).cast::<Line>(), size_of(table).lines());
+    // SAFETY: it has so many lines, in whole blocks.
+    Table { lines: unsafe { std::slice::from_raw_parts(first, lines) } }
+}
+
+/// # Safety
 /// `table` was made by `leak`, and nobody else owns it.
 unsafe fn own(table: *mut Block) -> Blocks {
     let blocks = size_of(table).lines().div_ceil(BLOCK);
@@ -374,14 +388,11 @@ impl Index {
 
     #[inline]
     fn table(&self) -> Table<'_> {
-        let table = self.table.load(Ordering::SeqCst);
-        let (first, lines) = (first_block(table).cast::<Line>(), size_of(table).lines());
-        // SAFETY: it is a table from a leaked box, which has so many lines;
-        // and whoever takes that out of here, in `rebuild`, keeps it for as
-        // long as this reference may live: that is what `rebuild` asks of its
+        // SAFETY: whoever takes the table out of here, in `rebuild`, keeps it for
+        // as long as this reference may live: that is what `rebuild` asks of its
         // caller. SeqCst: a reader that has published its claim must not find
         // a table that was taken out before.
-        Table { lines: unsafe { std::slice::from_raw_parts(first, lines) } }
+        unsafe { standing(self.table.load(Ordering::SeqCst)) }
     }
 
     /// Where to look for `hash`, as things stand.
@@ -401,17 +412,19 @@ impl Index {
         hash: u32,
         mut visit: impl FnMut(Slot) -> Option<R>,
     ) -> Option<R> {
-        let mut line = aim.line;
+        let mut aim = aim;
         if self.table.load(Ordering::SeqCst) != aim.table {
             // It was replaced before the claim was made.
-            line = self.aim(hash).line;
+            aim = self.aim(hash);
         }
         // SAFETY: the line is one of a table that stands, now that the claim is
         // made; see `table`.
-        match unsafe { &*line }.visit(tag_of(hash), &mut visit) {
+        match unsafe { &*aim.line }.visit(tag_of(hash), &mut visit) {
             Sight::Found(found) => Some(found),
             Sight::Nothing => None,
-            Sight::Beyond => self.table().find_beyond(hash, visit),
+            // SAFETY: as above. In the same table: in another one, the entry
+            // may be in the line that was looked at in this one.
+            Sight::Beyond => unsafe { standing(aim.table) }.find_beyond(hash, visit),
         }
     }
 
@@ -517,7 +530,7 @@ impl Drop for Index {
     fn drop(&mut self) {
         // SAFETY: from a leaked box; this reference is exclusive, so there are
         // no readers.
-        drop(unsafe { own(*self.table.get_mut()) });
+        drop(unsafe { own(self.table.load(Ordering::Relaxed)) });
     }
 }
 

@@ -188,6 +188,7 @@ mod spawn;
 mod stats;
 mod steady;
 pub mod store;
+#[cfg_attr(larder_loom, expect(unsafe_code, reason = "what loom looks into"))]
 mod sync;
 mod tags;
 #[expect(unsafe_code, reason = "the proofs that index, slab and hazard ask for")]

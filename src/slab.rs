@@ -14,10 +14,10 @@
 use crate::slot::chunks::{Chunk, Chunks};
 use crate::slot::lazily::Lazily;
 use crate::slot::{HITS_MAX, Slot};
+use crate::sync::modelled::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::modelled::{Life, UnsafeCell};
 use crate::tags::TagSet;
-use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// An entry as it comes and goes.
 pub(crate) struct Entry<K, V> {
@@ -32,12 +32,15 @@ const OCCUPIED: u8 = 1;
 const LINKED: u8 = 2;
 /// They cannot any more, and its removal is still to be told.
 const UNTOLD: u8 = 4;
+/// Readers can find it, or could.
+const FOUND: u8 = 8;
 
 pub(crate) struct Cell<K, V> {
     hash: AtomicU32,
     hits: AtomicU8,
     state: AtomicU8,
     pair: UnsafeCell<MaybeUninit<(K, V)>>,
+    life: Life,
 }
 
 impl<K, V> Default for Cell<K, V> {
@@ -47,6 +50,7 @@ impl<K, V> Default for Cell<K, V> {
             hits: AtomicU8::new(0),
             state: AtomicU8::new(0),
             pair: UnsafeCell::new(MaybeUninit::uninit()),
+            life: Life::default(),
         }
     }
 }
@@ -54,13 +58,20 @@ impl<K, V> Default for Cell<K, V> {
 impl<K, V> Cell<K, V> {
     #[inline]
     pub(crate) fn hash(&self) -> u32 {
+        self.life.is_needed();
         self.hash.load(Ordering::Acquire)
     }
 
     /// By the one writer, as it links the entry.
     #[inline]
     pub(crate) fn set_linked(&self) {
-        self.state.store(OCCUPIED | LINKED, Ordering::Relaxed);
+        self.state.store(OCCUPIED | LINKED | FOUND, Ordering::Release);
+    }
+
+    /// Whether the entry was ever linked. Asked after its hash was seen.
+    #[inline]
+    pub(crate) fn was_linked(&self) -> bool {
+        self.state.load(Ordering::Acquire) & FOUND != 0
     }
 
     /// Notes a hit, for policies that count them.
@@ -82,7 +93,7 @@ impl<K, V> Cell<K, V> {
     #[inline]
     pub(crate) unsafe fn pair(&self) -> &(K, V) {
         // SAFETY: it is occupied, so the pair was written.
-        unsafe { (*self.pair.get()).assume_init_ref() }
+        self.pair.with(|pair| unsafe { (*pair).assume_init_ref() })
     }
 }
 
@@ -104,8 +115,8 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 
 /// Memory of cells, taken out; see [`Chunks::take_from`].
 pub(crate) struct EmptyCells<K, V> {
-    _cells: Vec<Chunk<Cell<K, V>>>,
-    _tags: Vec<Chunk<TagCell>>,
+    cells: Vec<Chunk<Cell<K, V>>>,
+    tags: Vec<Chunk<TagCell>>,
 }
 
 // SAFETY: nobody can reach into it; it is only ever dropped, and the cells are
@@ -160,7 +171,7 @@ impl<K, V> Slab<K, V> {
     }
 
     pub(crate) fn set_untold(&self, slot: Slot) {
-        self.cell(slot).state.store(OCCUPIED | UNTOLD, Ordering::Relaxed);
+        self.cell(slot).state.store(OCCUPIED | UNTOLD | FOUND, Ordering::Release);
     }
 
     pub(crate) fn set_told(&self, slot: Slot) {
@@ -187,11 +198,11 @@ impl<K, V> Slab<K, V> {
         if !entry.tags.is_empty() {
             let cells = self.tags.get_or_make();
             // SAFETY: the cell is free, so nobody reads its tags.
-            unsafe { *cells.of(slot).0.get() = entry.tags };
+            cells.of(slot).0.with_mut(|tags| unsafe { *tags = entry.tags });
         }
         // SAFETY: the cell is free, so nobody reads it, and nothing that would
         // have to be dropped is overwritten.
-        unsafe { (*cell.pair.get()).write((entry.key, entry.value)) };
+        cell.pair.with_mut(|pair| unsafe { (*pair).write((entry.key, entry.value)) });
         cell.hits.store(0, Ordering::Relaxed);
         cell.state.store(OCCUPIED, Ordering::Relaxed);
         // Release: whoever finds this hash here finds the entry, too.
@@ -208,10 +219,10 @@ impl<K, V> Slab<K, V> {
         cell.state.store(0, Ordering::Relaxed);
         // SAFETY: the cell was occupied and is not any more, so this is the
         // only time that the pair is taken; nobody else looks at it.
-        let (key, value) = unsafe { (*cell.pair.get()).assume_init_read() };
+        let (key, value) = cell.pair.with_mut(|pair| unsafe { (*pair).assume_init_read() });
         let tags = match self.tags.get().and_then(|cells| cells.get(slot)) {
             // SAFETY: as above.
-            Some(tags) => unsafe { std::mem::take(&mut *tags.0.get()) },
+            Some(tags) => tags.0.with_mut(|tags| unsafe { std::mem::take(&mut *tags) }),
             None => TagSet::default(),
         };
         Entry { key, value, tags }
@@ -235,7 +246,7 @@ impl<K, V> Slab<K, V> {
     pub(crate) unsafe fn tags(&self, slot: Slot) -> Option<&TagSet> {
         let cell = self.tags.get()?.get(slot)?;
         // SAFETY: tags are written only when the cell is filled or emptied.
-        Some(unsafe { &*cell.0.get() })
+        Some(cell.0.with(|tags| unsafe { &*tags }))
     }
 
     /// Takes out the memory of all cells from about `index` on, which are
@@ -248,9 +259,17 @@ impl<K, V> Slab<K, V> {
         // SAFETY: so our caller promises.
         unsafe {
             EmptyCells {
-                _cells: self.cells.take_from(index),
-                _tags: self.tags.get().map_or_else(Vec::new, |tags| tags.take_from(index)),
+                cells: self.cells.take_from(index),
+                tags: self.tags.get().map_or_else(Vec::new, |tags| tags.take_from(index)),
             }
+        }
+    }
+
+    /// Puts back what was taken out, before anything was filled there.
+    pub(crate) fn put_back(&self, empty: EmptyCells<K, V>) {
+        self.cells.put_back(empty.cells);
+        if let Some(tags) = self.tags.get() {
+            tags.put_back(empty.tags);
         }
     }
 }

@@ -15,20 +15,22 @@
 //! Otherwise the entry stays in *limbo*, unreachable, until a later
 //! [`sweep`](Locked::sweep) finds that its readers have gone.
 
-use crate::hazard::{Pin, Retired, Salt, Word, is_watched};
+#[cfg(all(test, larder_loom))]
+mod models;
+
+use crate::hazard::{Pin, Retired, Salt, Watchers, Word};
 pub(crate) use crate::index::Cursor;
 use crate::index::{Blocks, Index};
 use crate::slab::{Cell, EmptyCells, Entry, Slab};
 use crate::slot::{Residents, Slot};
 use crate::steady::Steady;
-use crate::sync::thread;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::modelled::{Mutex, MutexGuard, thread};
 use crate::tags::TagSet;
 use equivalent::Equivalent;
 
 /// More entries than this in limbo, and a writer waits for the readers to move
 /// on before it makes another one: it could be the same key over and over.
-const LIMBO_MAX: usize = 64;
+const LIMBO_MAX: usize = if cfg!(larder_loom) { 1 } else { 64 };
 
 pub(crate) struct Vault<K, V, C> {
     index: Index,
@@ -50,15 +52,12 @@ struct Under<K, V, C> {
     expected: Option<usize>,
     /// Empty as long as every entry weighs 1, which is most caches.
     weights: Vec<u32>,
-    limbo: Vec<Slot>,
-    retired: Vec<Retired<Leftover<K, V>>>,
+    limbo: Vec<Watchers>,
+    /// Tables that were outgrown.
+    retired: Vec<Retired<Blocks>>,
+    /// Cells that were given back, beyond `fresh`.
+    cells: Option<Retired<EmptyCells<K, V>>>,
     core: C,
-}
-
-/// Memory that is only kept for the sake of readers.
-enum Leftover<K, V> {
-    Table { _memory: Blocks },
-    Cells { _memory: EmptyCells<K, V> },
 }
 
 /// What is left of an entry that was unlinked.
@@ -88,6 +87,7 @@ impl<K, V, C> Vault<K, V, C> {
             weights: Vec::new(),
             limbo: Vec::new(),
             retired: Vec::new(),
+            cells: None,
             core,
         };
         Vault { index, salt: Salt::next(), slab: Slab::new(), under: Mutex::new(under) }
@@ -108,10 +108,22 @@ impl<K, V, C> Vault<K, V, C> {
             // SAFETY: the slot was still linked after the claim was made, and
             // its entry has the claim's hash. So whoever unlinks it sees the
             // claim, and leaves the entry in its cell.
-            let is_it = cell.hash() == hash && key.equivalent(&unsafe { cell.pair() }.0);
+            let is_it = cell.hash() == hash
+                && (cell.was_linked() || self.is_there(hash, slot, cell))
+                && key.equivalent(&unsafe { cell.pair() }.0);
             is_it.then_some((slot, cell))
         })?;
         Some(Held { pin, vault: self, slot, cell })
+    }
+
+    /// Whether the entry in `cell` can be found, or could, although it does not
+    /// say so: it is being linked just now; or the reader has come to its slot
+    /// by a former use of it, and nobody may see the entry yet.
+    #[cold]
+    fn is_there(&self, hash: u32, slot: Slot, cell: &Cell<K, V>) -> bool {
+        let is_it = |other| (other == slot).then_some(());
+        let found = self.index.find(self.index.aim(hash), hash, is_it);
+        found.is_some() || cell.was_linked()
     }
 
     /// Whether no entry ever had a tag.
@@ -329,17 +341,37 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     /// Gives `entry` a slot. Nobody can find it yet.
     #[inline]
     pub(crate) fn fill(&mut self, hash: u32, weight: u32, entry: Entry<K, V>) -> Slot {
-        let slot = self.under.free.pop().unwrap_or_else(|| {
-            let slot = Slot::from_index(self.under.fresh);
-            self.under.fresh += 1;
-            slot
-        });
+        let slot = match self.under.free.pop() {
+            Some(slot) => slot,
+            None => self.fresh_slot(),
+        };
         // SAFETY: the slot is free, and this is the one writer.
         unsafe { self.vault.slab.fill(slot, hash, entry) };
         if weight != 1 || !self.under.weights.is_empty() {
             self.under.set_weight(slot, weight);
         }
         slot
+    }
+
+    fn fresh_slot(&mut self) -> Slot {
+        if self.under.cells.is_some() {
+            self.settle_cells();
+        }
+        let slot = Slot::from_index(self.under.fresh);
+        self.under.fresh += 1;
+        slot
+    }
+
+    /// Cells that were given back are dropped, or else used again: they are not
+    /// made anew as long as a reader may come to their slots by a former use.
+    /// It would take a cell that was never filled for an entry of hash 0.
+    #[cold]
+    fn settle_cells(&mut self) {
+        if let Some(mut cells) = self.under.cells.take() {
+            if cells.is_visited() {
+                self.vault.slab.put_back(cells.into_memory());
+            }
+        }
     }
 
     /// Lets readers find the entry at `slot`, which was just filled.
@@ -376,9 +408,10 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     /// What becomes of an entry that was just unlinked.
     #[inline]
     fn retire(&mut self, slot: Slot, cell: &Cell<K, V>) -> Left<K, V> {
-        if is_watched(Word::new(self.vault.salt, cell.hash()), slot) {
+        let word = Word::new(self.vault.salt, cell.hash());
+        if let Some(watchers) = Watchers::of(word, slot) {
             self.vault.slab.set_untold(slot);
-            self.under.limbo.push(slot);
+            self.under.limbo.push(watchers);
             return Left::Watched(Watched { salt: self.vault.salt, slot });
         }
         Left::Owned(self.empty(slot, cell))
@@ -397,7 +430,9 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     /// Whether a sweep may have something to do.
     #[inline]
     pub(crate) fn has_leftovers(&self) -> bool {
-        !(self.under.limbo.is_empty() && self.under.retired.is_empty())
+        !(self.under.limbo.is_empty()
+            && self.under.retired.is_empty()
+            && self.under.cells.is_none())
     }
 
     /// Whether every entry weighs 1.
@@ -416,11 +451,12 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     #[cold]
     pub(crate) fn sweep(&mut self) -> Vec<Entry<K, V>> {
         self.under.retired.retain_mut(Retired::is_visited);
+        self.under.cells.take_if(|cells| !cells.is_visited());
         let mut freed = Vec::new();
-        for slot in std::mem::take(&mut self.under.limbo) {
-            let word = Word::new(self.vault.salt, self.hash(slot));
-            if self.vault.slab.is_untold(slot) || is_watched(word, slot) {
-                self.under.limbo.push(slot);
+        for mut watchers in std::mem::take(&mut self.under.limbo) {
+            let slot = watchers.slot();
+            if self.vault.slab.is_untold(slot) | watchers.are_there() {
+                self.under.limbo.push(watchers);
             } else {
                 freed.push(self.empty(slot, self.vault.slab.cell(slot)));
             }
@@ -448,11 +484,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         // SAFETY: it is kept, as a leftover, until no reader is in it.
         let table = unsafe { vault.index.rebuild(entries, |slot| vault.slab.hash(slot)) };
         self.under.room = vault.index.room();
-        self.keep_for_readers(Leftover::Table { _memory: table });
-    }
-
-    fn keep_for_readers(&mut self, leftover: Leftover<K, V>) {
-        let mut retired = Retired::new(leftover, self.vault.salt);
+        let mut retired = Retired::new(table, self.vault.salt);
         if retired.is_visited() {
             self.under.retired.push(retired);
         }
@@ -463,17 +495,20 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     pub(crate) fn give_back_memory(&mut self) {
         assert_eq!(self.under.len, 0, "only an empty vault gives its memory back");
         self.resize_index(0);
+        self.settle_cells();
         let under = &mut *self.under;
-        under.fresh = under.limbo.iter().map(|slot| slot.index() + 1).max().unwrap_or(0);
+        let in_limbo: Vec<Slot> = under.limbo.iter().map(Watchers::slot).collect();
+        under.fresh = in_limbo.iter().map(|slot| slot.index() + 1).max().unwrap_or(0);
         // SAFETY: all cells from there on are empty; and they are kept, as a
         // leftover, until no reader is there.
         let cells = unsafe { self.vault.slab.take_from(under.fresh) };
         under.free = (0..under.fresh)
             .map(Slot::from_index)
-            .filter(|slot| !under.limbo.contains(slot))
+            .filter(|slot| !in_limbo.contains(slot))
             .collect();
         under.weights = Vec::new();
-        self.keep_for_readers(Leftover::Cells { _memory: cells });
+        let mut cells = Retired::new(cells, self.vault.salt);
+        under.cells = cells.is_visited().then_some(cells);
     }
 
     /// Every linked slot, in order.

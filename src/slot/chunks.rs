@@ -9,22 +9,26 @@
 //! ```
 
 use super::Slot;
+use crate::sync::modelled::atomic::{AtomicPtr, Ordering};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Chunks between one doubling and the next.
 const STEPS: usize = 4;
 const STEPS_BITS: u32 = STEPS.trailing_zeros();
 
 /// As long as the first chunks of a doubling together.
-const FIRST: usize = 64;
+const FIRST: usize = if cfg!(larder_loom) { 8 } else { 64 };
 const FIRST_BITS: u32 = FIRST.trailing_zeros();
 
 /// Enough for every slot there can be.
-const CHUNKS: usize = (32 - FIRST_BITS as usize + 1) * STEPS;
+const CHUNKS: usize =
+    if cfg!(larder_loom) { 2 * STEPS } else { (32 - FIRST_BITS as usize + 1) * STEPS };
 
 /// What owns a chunk's memory once it has been taken out.
-pub(crate) type Chunk<T> = Box<[T]>;
+pub(crate) struct Chunk<T> {
+    values: Box<[T]>,
+    chunk: usize,
+}
 
 pub(crate) struct Chunks<T> {
     /// Null, or where the value of place 0 would be if all places lay in a row
@@ -35,7 +39,7 @@ pub(crate) struct Chunks<T> {
 
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
-        Chunks { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS] }
+        Chunks { chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())) }
     }
 }
 
@@ -87,7 +91,17 @@ impl<T> Chunks<T> {
     where
         T: Default,
     {
-        let values: Chunk<T> = (0..len_of(chunk)).map(|_| T::default()).collect();
+        let values = (0..len_of(chunk)).map(|_| T::default()).collect();
+        self.put(Chunk { values, chunk });
+    }
+
+    /// Puts `Chunk`s back where they were taken out, unless they were made anew
+    /// since.
+    pub(crate) fn put_back(&self, chunks: Vec<Chunk<T>>) {
+        chunks.into_iter().for_each(|chunk| self.put(chunk));
+    }
+
+    fn put(&self, Chunk { values, chunk }: Chunk<T>) {
         let made = Box::into_raw(values).cast::<T>().wrapping_sub(first_of(chunk));
         assert!(!made.is_null(), "null stands for a chunk that is not there");
         let place = &self.chunks[chunk];
@@ -125,11 +139,12 @@ impl<T> Drop for Chunks<T> {
 }
 
 /// # Safety
-/// `origin` was made by `Chunks::make` for `chunk`, and nobody else owns it.
+/// `origin` was made by `Chunks::put` for `chunk`, and nobody else owns it.
 unsafe fn own<T>(origin: *mut T, chunk: usize) -> Chunk<T> {
     let values = origin.wrapping_add(first_of(chunk));
     // SAFETY: so the caller promises.
-    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(values, len_of(chunk))) }
+    let values = unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(values, len_of(chunk))) };
+    Chunk { values, chunk }
 }
 
 /// The chunk that `place` lies in; places begin with `FIRST`.

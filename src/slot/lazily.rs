@@ -3,8 +3,8 @@
 //! Like `OnceLock<Box<T>>`, but whether it is there is one load and one
 //! comparison.
 
+use crate::sync::modelled::atomic::{AtomicPtr, Ordering};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Null, or a value from a leaked box.
 pub(crate) struct Lazily<T>(AtomicPtr<T>);
@@ -53,7 +53,7 @@ impl<T> Lazily<T> {
 
 impl<T> Drop for Lazily<T> {
     fn drop(&mut self) {
-        let made = *self.0.get_mut();
+        let made = self.0.load(Ordering::Relaxed);
         if !made.is_null() {
             // SAFETY: from a leaked box, and this reference is exclusive.
             drop(unsafe { Box::from_raw(made) });

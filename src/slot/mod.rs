@@ -12,6 +12,8 @@ pub(crate) mod lanes;
 #[expect(unsafe_code, reason = "a box that readers see appear, at the cost of one load")]
 pub(crate) mod lazily;
 pub(crate) mod links;
+#[cfg(all(test, larder_loom))]
+mod models;
 pub(crate) mod sketch;
 
 /// The position of an entry in its shard. A position is not a count.

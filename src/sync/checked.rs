@@ -27,12 +27,10 @@ impl<T> Mutex<T> {
         Mutex(inner::Mutex::new(value))
     }
 
-    #[cfg(larder_shuttle)]
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[cfg(larder_shuttle)]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.0.try_lock().ok().map(|guard| MutexGuard(Some(guard)))
     }

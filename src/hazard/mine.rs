@@ -1,0 +1,88 @@
+//! A thread's own record, from its first claim to the thread's end.
+
+use super::Record;
+use crate::sync::modelled::atomic::Ordering;
+use std::cell::Cell;
+
+#[cfg(not(any(larder_loom, larder_shuttle)))]
+pub(super) use plain::{get, keep};
+
+#[cfg(any(larder_loom, larder_shuttle))]
+pub(super) use checked::{get, keep};
+
+type Mine = Cell<Option<&'static Record>>;
+
+#[cfg(not(any(larder_loom, larder_shuttle)))]
+mod plain {
+    use super::{Cell, Mine, Ordering, Record};
+
+    thread_local! {
+        /// Without a destructor, so that reaching it costs one load.
+        static MINE: Mine = const { Cell::new(None) };
+        static LEASE: Lease = const { Lease };
+    }
+
+    /// Gives the record back when the thread ends.
+    struct Lease;
+
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            if let Some(record) = MINE.take() {
+                // What is left of the thread, destructors of other
+                // thread-locals, may go on reading: each time with a record
+                // taken for that.
+                record.give_back();
+            }
+        }
+    }
+
+    #[inline]
+    pub(in super::super) fn get() -> Option<&'static Record> {
+        MINE.get()
+    }
+
+    /// Keeps `record` for the next claims, unless there is one already or the
+    /// thread is ending.
+    pub(in super::super) fn keep(record: &'static Record) {
+        let is_alive = LEASE.try_with(|_| ()).is_ok();
+        if is_alive && MINE.get().is_none() {
+            record.is_leased.store(true, Ordering::Relaxed);
+            MINE.set(Some(record));
+        }
+    }
+}
+
+/// A checker's thread-locals all end at once, so the record is in the one that
+/// gives it back.
+#[cfg(any(larder_loom, larder_shuttle))]
+mod checked {
+    use super::{Cell, Mine, Ordering, Record};
+    use crate::sync::modelled::thread_local;
+
+    thread_local! {
+        static LEASE: Lease = Lease(Cell::new(None));
+    }
+
+    struct Lease(Mine);
+
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            if let Some(record) = self.0.take() {
+                record.give_back();
+            }
+        }
+    }
+
+    pub(in super::super) fn get() -> Option<&'static Record> {
+        LEASE.try_with(|lease| lease.0.get()).ok().flatten()
+    }
+
+    pub(in super::super) fn keep(record: &'static Record) {
+        let _ = LEASE.try_with(|lease| {
+            if lease.0.get().is_none() {
+                record.is_leased.store(true, Ordering::Relaxed);
+                lease.0.set(Some(record));
+            }
+        });
+    }
+}
