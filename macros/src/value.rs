@@ -93,7 +93,9 @@ pub fn duration(expr: Expr) -> Result<TokenStream> {
 }
 
 /// The policies by the names of `Eviction`'s `Display`.
-const EVICTIONS: [(&str, &str); 5] = [
+const EVICTIONS: [(&str, &str); 7] = [
+    ("adaptive", "Adaptive"),
+    ("adaptive-by-weight", "AdaptiveByWeight"),
     ("fifo", "Fifo"),
     ("lru", "Lru"),
     ("sieve", "Sieve"),
