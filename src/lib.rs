@@ -132,7 +132,7 @@
 //!
 //! # Features and what they cost
 //!
-//! Nothing is on by default; larder then brings 14 other crates, none of them a
+//! Nothing is on by default; larder then brings 13 other crates, none of them a
 //! proc macro.
 //!
 //! * `serde`: `Serialize` and `Deserialize` for [`Stats`], [`Eviction`] and
