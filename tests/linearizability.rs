@@ -205,6 +205,15 @@ fn the_checker_knows_what_overlaps() {
         assert_eq!(is_linearizable(&events, false), is_possible, "{first}, {second}");
         assert!(is_linearizable(&events, true), "it may have been evicted");
     }
+    // A value may be evicted while another one is computed from it; but nobody
+    // writes the key meanwhile.
+    let compute = event(Operation::Replace(0, 2), 1, 10, 19);
+    let missed = [insert, compute, get(0, 12), get(2, 20)];
+    assert!(is_linearizable(&missed, true) && !is_linearizable(&missed, false));
+    let written = event(Operation::Insert(0, 3), 0, 12, 13);
+    assert!(is_linearizable(&[insert, compute, written, get(3, 20)], true));
+    let lost = [insert, compute, written, get(3, 14), get(2, 16), get(3, 20)];
+    assert!(!is_linearizable(&lost, true), "what was written comes before or after");
     assert!(!is_linearizable(&[insert, get(0, 10)], false), "it has been stored by then");
     assert!(!is_linearizable(&[insert, get(2, 10)], true), "nobody has stored a 2");
 }

@@ -210,7 +210,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Entry<'_, K, V, S> {
     ///
     /// A new value keeps the tags of the one it replaces. If the key is
     /// invalidated while `compute` runs, its result is discarded, and the
-    /// [`Outcome`] says so. An existing entry counts as used, and once more if
+    /// [`Outcome`] says so. If the value that it saw is evicted or expires
+    /// meanwhile, the result is stored all the same: readers find no value in
+    /// between. An existing entry counts as used, and once more if
     /// it gets a new value; the statistics count no look-up.
     ///
     /// # Panics

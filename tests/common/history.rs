@@ -55,6 +55,10 @@ enum Step {
     Whole(Operation),
     /// The part of `InvalidateEven` or `Clear` that is about one key.
     Part(Operation, usize),
+    /// A computation sees the value of a key, and nobody else writes the key
+    /// before it stores another.
+    Look(usize),
+    Store(usize, u8),
 }
 
 impl Step {
@@ -84,6 +88,11 @@ impl Step {
                 state = State::default();
                 0
             }
+            Step::Look(key) => state[key],
+            Step::Store(key, value) => {
+                state[key] = value;
+                0
+            }
             Step::Part(Operation::InvalidateEven, key) => {
                 if state[key] % 2 == 0 {
                     state[key] = 0;
@@ -97,9 +106,26 @@ impl Step {
         };
         (expected == returned).then_some(state)
     }
+
+    /// Whether the step writes `key`, or may have to, in this `state`.
+    fn writes(self, key: usize, state: &State) -> bool {
+        match self {
+            Step::Whole(Operation::Get(_)) => false,
+            Step::Whole(Operation::OrInsert(other, _)) => other == key && state[key] == 0,
+            Step::Whole(
+                Operation::Insert(other, _)
+                | Operation::Remove(other)
+                | Operation::Replace(other, _)
+                | Operation::Invalidate(other),
+            ) => other == key,
+            Step::Whole(_) => true,
+            Step::Part(_, other) | Step::Look(other) | Step::Store(other, _) => other == key,
+        }
+    }
 }
 
-/// A step of a history: after what began, before what ended.
+/// A step of a history: after what began, before what ended. The store of a
+/// computation stands right behind its look.
 struct Placed {
     step: Step,
     returned: u8,
@@ -109,16 +135,25 @@ struct Placed {
 
 /// What walks over the keys is one step for each of them: it promises nothing
 /// about all of them together.
-fn steps_of(events: &[Event]) -> Vec<Placed> {
+///
+/// Where values may be evicted, a computation is two steps: a value that leaves
+/// between them is missed by readers until the new one is stored.
+fn steps_of(events: &[Event], may_evict: bool) -> Vec<Placed> {
     let steps = events.iter().flat_map(|event| {
+        let Event { returned, began, ended, .. } = *event;
+        if let (Operation::Replace(key, value), true) = (event.operation, may_evict) {
+            let look = Placed { step: Step::Look(key), returned, began, ended };
+            let store = Placed { step: Step::Store(key, value), returned: 0, began, ended };
+            return vec![look, store];
+        }
         let steps = match event.operation {
             parted @ (Operation::InvalidateEven | Operation::Clear) => {
                 (0..KEYS).map(|key| Step::Part(parted, key)).collect()
             }
             whole => vec![Step::Whole(whole)],
         };
-        let Event { returned, began, ended, .. } = *event;
-        steps.into_iter().map(move |step| Placed { step, returned, began, ended })
+        let place = move |step| Placed { step, returned, began, ended };
+        steps.into_iter().map(place).collect()
     });
     steps.collect()
 }
@@ -126,7 +161,7 @@ fn steps_of(events: &[Event]) -> Vec<Placed> {
 /// Whether there is an order that explains `events`. With `may_evict`, any
 /// value may leave at any moment.
 pub fn is_linearizable(events: &[Event], may_evict: bool) -> bool {
-    let steps = steps_of(events);
+    let steps = steps_of(events, may_evict);
     assert!(steps.len() <= 128, "a history has at most 128 steps");
     let mut search = Search { steps, may_evict, seen: HashSet::new() };
     search.go_on(0, State::default())
@@ -139,6 +174,24 @@ struct Search {
 }
 
 impl Search {
+    /// Whether a computation that is under way keeps this step from its key, or
+    /// this is the store of one that has not looked.
+    fn is_locked_out(&self, at: usize, done: u128, state: &State) -> bool {
+        let step = self.steps[at].step;
+        if let Step::Store(..) = step {
+            return done & (1 << (at - 1)) == 0;
+        }
+        let is_under_way = |looked: usize| match self.steps[looked].step {
+            Step::Look(key) => {
+                done & (1 << looked) != 0
+                    && done & (1 << (looked + 1)) == 0
+                    && step.writes(key, state)
+            }
+            _ => false,
+        };
+        (0..self.steps.len()).any(is_under_way)
+    }
+
     /// Whether the steps that are not in `done` can follow, from `state` on.
     fn go_on(&mut self, done: u128, state: State) -> bool {
         if done.count_ones() as usize == self.steps.len() {
@@ -153,7 +206,7 @@ impl Search {
         let limit = left.iter().map(|at| self.steps[*at].ended).min().unwrap_or(u64::MAX);
         for at in left {
             let Placed { step, returned, began, .. } = self.steps[at];
-            if began > limit {
+            if began > limit || self.is_locked_out(at, done, &state) {
                 continue;
             }
             let next = step.apply(state, returned);
