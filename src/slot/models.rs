@@ -25,7 +25,9 @@ fn a_hit_is_handed_on_once_or_not_at_all() {
         });
         let mut seen = Vec::new();
         log.drain(|slot| seen.push(slot.index()));
-        readers.map(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
         log.drain(|slot| seen.push(slot.index()));
         seen.sort_unstable();
         seen.windows(2).for_each(|pair| assert_ne!(pair[0], pair[1]));

@@ -10,11 +10,15 @@
 //! RUSTFLAGS='--cfg larder_loom' cargo test --release --lib models --target-dir target/loom
 //! ```
 //!
-//! A model that cannot fail proves nothing. So each says which change to the
-//! code it is known to find: it was made, and the model has failed.
+//! A model that cannot fail proves nothing. So each says which changes to the
+//! code it is known to find ("Fails if"): they were made, one at a time, and the
+//! model has failed. Where two safeguards hide each other ("Either is enough"),
+//! it has failed with both gone, and with neither gone alone. What it was asked
+//! to find and did not is said, too.
 //!
 //! What loom cannot show: an access that is weaker than `SeqCst` where other
-//! accesses around it are not (see `sync/looms.rs`), and orders that take more
+//! accesses around it are not (see `sync/looms.rs`: a store in the place of a
+//! swap is told from it only if it is `Relaxed`), and orders that take more
 //! preemptions.
 
 use super::*;

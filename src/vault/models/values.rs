@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Fails if `Pin::new` publishes the word with a store instead of a swap; if
-/// `Table::remove` clears the lane with one; if a scan loads the word, or
+/// Fails if `Pin::new` publishes the word with a store that is only `Relaxed`;
+/// if `Table::remove` clears the lane with one; if a scan loads the word, or
 /// follows the list of records, with only `Acquire`.
 #[test]
 fn an_entry_that_is_unlinked_stays_as_long_as_it_is_read() {
@@ -70,8 +70,9 @@ fn a_value_is_not_seen_before_it_is_linked_through_what_its_slot_was_before() {
     });
 }
 
-/// Fails if `Index::swing` swaps the slots with a store; if it clears the lane
-/// before it sets the new slot.
+/// Fails if `Index::swing` sets the new slot with a store that is only
+/// `Relaxed`; if it clears the lane before; if readers who find an entry that
+/// does not say that it was linked do not look again whether it is.
 #[test]
 fn a_key_whose_value_is_replaced_is_never_missed_and_never_goes_back() {
     model(|| {
@@ -96,8 +97,9 @@ fn spilled() -> Arc<Pantry> {
     pantry
 }
 
-/// Fails if `Table::remove` takes back what has spilled before it takes out
-/// the entry that did, or takes back one too many.
+/// Fails if `Table::remove` takes back one too many of those that have spilled.
+/// Not seen to fail if it does so before it takes out the entry: then only that
+/// one is missed, a little earlier.
 #[test]
 fn a_key_that_stays_is_found_while_others_come_and_go_and_spill() {
     model(|| {
