@@ -62,7 +62,12 @@ impl<K, V> Taken<K, V> {
     /// Drops the key: not to be called under a lock.
     pub(crate) fn into_value(self) -> V {
         match self {
-            Taken::Entry(entry) => entry.value,
+            Taken::Entry(Entry { key, value, tags }) => {
+                // One after the other: a value that is on its way out as the
+                // key's drop panics would be forgotten.
+                drop((key, tags));
+                value
+            }
             Taken::Clone(value) => value,
         }
     }
