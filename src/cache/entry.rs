@@ -191,11 +191,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Entry<'_, K, V, S> {
         V: Clone,
     {
         if let Some(value) = self.cache.get(&self.key) {
+            // Before the value is on its way out: see `Taken::into_value`.
+            drop(self.key);
             return value;
         }
         let claim = self.claim().unwrap_or_else(|Recursion| panic!("{RECURSION}"));
         if let Some(held) = &claim.old {
-            return held.value().clone();
+            let value = held.value().clone();
+            drop(claim);
+            return value;
         }
         let value = make();
         let stored = value.clone();
