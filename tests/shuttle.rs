@@ -29,7 +29,10 @@ fn schedules(scenario: impl Fn() + Send + Sync + 'static) {
     let schedules = number("LARDER_SCHEDULES", 10_000) as usize;
     println!("{schedules} schedules from LARDER_SEED={seed}");
     let scheduler = RandomScheduler::new_from_seed(seed, schedules);
-    Runner::new(scheduler, Config::new()).run(scenario);
+    let mut config = Config::new();
+    // A shard is made on the stack, and each of its atomics is a large one here.
+    config.stack_size = 1 << 20;
+    Runner::new(scheduler, config).run(scenario);
 }
 
 fn shelf(capacity: usize, shards: usize) -> Shelf {

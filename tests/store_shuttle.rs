@@ -65,7 +65,11 @@ impl Store<u32, u64> for Table {
 
 fn schedules(scenario: impl Fn() + Send + Sync + 'static) {
     let schedules = env::var("LARDER_SCHEDULES").map_or(3000, |text| text.parse().unwrap());
-    shuttle::check_random(scenario, schedules);
+    let mut config = shuttle::Config::new();
+    // A shard is made on the stack, and each of its atomics is a large one here.
+    config.stack_size = 1 << 20;
+    let scheduler = shuttle::scheduler::RandomScheduler::new(schedules);
+    shuttle::Runner::new(scheduler, config).run(scenario);
 }
 
 fn over(table: &Arc<Table>, policy: WritePolicy, capacity: usize) -> Cached {
