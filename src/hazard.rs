@@ -44,20 +44,22 @@ pub(crate) struct Word(u64);
 impl Word {
     #[inline]
     pub(crate) fn new(salt: Salt, hash: u32) -> Self {
-        Word(u64::from(salt.0) << 32 | u64::from(hash))
+        Word(salt.0 | u64::from(hash))
     }
 }
 
 /// Tells shards apart. Two that share one, after four billion, only hold back
 /// a little more than they must.
+///
+/// The upper half of their readers' words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Salt(u32);
+pub(crate) struct Salt(u64);
 
 impl Salt {
     pub(crate) fn next() -> Self {
         // No model looks at it.
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
-        Salt(NEXT.fetch_add(1, Ordering::Relaxed).max(1))
+        Salt(u64::from(NEXT.fetch_add(1, Ordering::Relaxed).max(1)) << 32)
     }
 }
 
@@ -100,7 +102,7 @@ impl Record {
     /// Whether its reader may be anywhere in the shard of `salt`.
     fn is_roaming(&self, salt: Salt) -> bool {
         let word = self.word.load(Ordering::SeqCst);
-        (word >> 32) as u32 == salt.0 && self.slot.load(Ordering::Acquire) == ANY
+        word >> 32 == salt.0 >> 32 && self.slot.load(Ordering::Acquire) == ANY
     }
 }
 
@@ -255,6 +257,9 @@ impl<T> Retired<T> {
 /// thread.
 pub(crate) struct Pin {
     record: &'static Record,
+    /// It is this thread's own, and is not given back after the claim. Where
+    /// the compiler can tell, the question costs nothing.
+    is_own: bool,
     _here: PhantomData<*const ()>,
 }
 
@@ -262,12 +267,22 @@ impl Pin {
     /// Claims every entry of `word`, wherever it is.
     #[inline]
     pub(crate) fn new(word: Word) -> Self {
-        let record = match mine::get() {
-            Some(record) if record.word.load(Ordering::Relaxed) == IDLE => record,
-            _ => another(),
-        };
+        Pin::own(word).unwrap_or_else(|| Pin::with(another(), false, word))
+    }
+
+    /// As `new`, but only if that is quickly done: the thread has a record, and
+    /// is not reading already.
+    #[inline(always)]
+    pub(crate) fn own(word: Word) -> Option<Self> {
+        let record = mine::get()?;
+        let is_idle = record.word.load(Ordering::Relaxed) == IDLE;
+        is_idle.then(|| Pin::with(record, true, word))
+    }
+
+    #[inline(always)]
+    fn with(record: &'static Record, is_own: bool, word: Word) -> Self {
         record.word.swap(word.0, Ordering::SeqCst);
-        Pin { record, _here: PhantomData }
+        Pin { record, is_own, _here: PhantomData }
     }
 
     /// Gives up all but `slot`, which was found under this claim.
@@ -286,7 +301,7 @@ impl Drop for Pin {
         let turn = record.turn.load(Ordering::Relaxed).wrapping_add(1);
         record.turn.store(turn, Ordering::Release);
         record.slot.store(ANY, Ordering::Release);
-        if !record.is_leased.load(Ordering::Relaxed) {
+        if !self.is_own && !record.is_leased.load(Ordering::Relaxed) {
             record.give_back();
         }
     }

@@ -106,6 +106,29 @@ impl Line {
         if high < SPILLED_ONE { Sight::Nothing } else { Sight::Beyond }
     }
 
+    /// As `visit`, but only for the first slot with this tag, which nearly always
+    /// is the one: `Beyond` if that settles nothing.
+    #[inline(always)]
+    fn glance<R>(&self, tag: u8, visit: impl FnOnce(Slot) -> Option<R>) -> Sight<R> {
+        self.life.is_needed();
+        let pattern = u64::from(tag) * ONES;
+        let matches = zeros(self.low.load(Ordering::Acquire) ^ pattern);
+        let lane = if matches != 0 {
+            matches.trailing_zeros() as usize / TAG_BITS
+        } else {
+            let high = self.high.load(Ordering::Acquire);
+            let matches = zeros((high ^ pattern) | !(SPILLED_ONE - 1));
+            if matches == 0 {
+                return if high < SPILLED_ONE { Sight::Nothing } else { Sight::Beyond };
+            }
+            LANES_LOW + matches.trailing_zeros() as usize / TAG_BITS
+        };
+        match self.slot(lane).and_then(visit) {
+            Some(found) => Sight::Found(found),
+            None => Sight::Beyond,
+        }
+    }
+
     /// The lane of `slot`, if it is in this line with this tag.
     #[inline]
     fn lane_of(&self, tag: u8, slot: Slot) -> Option<usize> {
@@ -170,7 +193,7 @@ impl Line {
 }
 
 /// What a look at one line has shown.
-enum Sight<R> {
+pub(crate) enum Sight<R> {
     Found(R),
     Nothing,
     /// It may be in a line further on.
@@ -205,38 +228,55 @@ struct Size(usize);
 
 impl Size {
     const BITS: usize = 0xFF;
+    /// More lines than slots can be told apart.
+    const MAX: usize = 29 << 3;
 
     /// The smallest that is at least so many lines.
     fn of(lines: usize) -> Self {
-        let sizes = (0..=Self::BITS).map(Size);
-        let is_enough = |size: &Size| size.0 >> 3 < 48 && size.lines() >= lines;
-        sizes.into_iter().find(is_enough).expect("an index has fewer than 2^50 lines")
+        let is_enough = |size: &Size| size.is_whole() && size.lines() >= lines;
+        let mut sizes = (0..Self::MAX).map(Size);
+        sizes.find(is_enough).expect("an index has fewer than 2^31 lines")
+    }
+
+    /// Twice the number of lines, as its leading bits and how far they are
+    /// shifted.
+    #[inline]
+    fn twice(self) -> (u64, usize) {
+        (8 | (self.0 as u64 & 7), self.0 >> 3)
+    }
+
+    fn is_whole(self) -> bool {
+        self.0 > 7 || self.0 % 2 == 0
     }
 
     #[inline]
     fn lines(self) -> usize {
-        ((8 | (self.0 & 7)) << (self.0 >> 3)) >> 1
+        let (leading, shift) = self.twice();
+        ((leading << shift) / 2) as usize
     }
-}
 
-/// The home line of `hash` among so many: the high bits of the hash, scaled to
-/// a number of lines that need not be a power of two (Lemire, "Fast random
-/// integer generation in an interval", 2019). Always less than `lines`.
-#[inline]
-fn home(hash: u32, lines: usize) -> usize {
-    ((u64::from(hash) * lines as u64) >> 32) as usize
+    /// The home line of `hash` among so many: the high bits of the hash, scaled
+    /// to a number that need not be a power of two (Lemire, "Fast random integer
+    /// generation in an interval", 2019). Always less than `lines`.
+    #[inline]
+    fn home(self, hash: u32) -> usize {
+        let (leading, shift) = self.twice();
+        // 32 bits, 4, and a shift of at most 28: they fit.
+        ((u64::from(hash) * leading) << shift >> 33) as usize
+    }
 }
 
 /// A table, as whoever may walk through it sees it.
 #[derive(Clone, Copy)]
 struct Table<'a> {
     lines: &'a [Line],
+    size: Size,
 }
 
 impl<'a> Table<'a> {
     #[inline]
     fn home(&self, hash: u32) -> usize {
-        home(hash, self.lines.len())
+        self.size.home(hash)
     }
 
     #[inline]
@@ -368,9 +408,10 @@ fn first_block(table: *mut Block) -> *mut Block {
 /// # Safety
 /// `table` was made by `leak`, and is not dropped as long as this is used.
 unsafe fn standing<'a>(table: *mut Block) -> Table<'a> {
-    let (first, lines) = (first_block(table).cast::<Line>(), size_of(table).lines());
+    let (first, size) = (first_block(table).cast::<Line>(), size_of(table));
     // SAFETY: it has so many lines, in whole blocks.
-    Table { lines: unsafe { std::slice::from_raw_parts(first, lines) } }
+    let lines = unsafe { std::slice::from_raw_parts(first, size.lines()) };
+    Table { lines, size }
 }
 
 /// # Safety
@@ -399,7 +440,7 @@ impl Index {
     #[inline(always)]
     pub(crate) fn aim(&self, hash: u32) -> Aim {
         let table = self.table.load(Ordering::SeqCst);
-        let home = home(hash, size_of(table).lines());
+        let home = size_of(table).home(hash);
         Aim { table, line: first_block(table).cast::<Line>().wrapping_add(home) }
     }
 
@@ -426,6 +467,21 @@ impl Index {
             // may be in the line that was looked at in this one.
             Sight::Beyond => unsafe { standing(aim.table) }.find_beyond(hash, visit),
         }
+    }
+
+    /// As `find`, but looks at one slot only: `Beyond` if there is more to do.
+    #[inline(always)]
+    pub(crate) fn glance<R>(
+        &self,
+        aim: Aim,
+        hash: u32,
+        visit: impl FnOnce(Slot) -> Option<R>,
+    ) -> Sight<R> {
+        if self.table.load(Ordering::SeqCst) != aim.table {
+            return Sight::Beyond;
+        }
+        // SAFETY: as in `find`.
+        unsafe { &*aim.line }.glance(tag_of(hash), visit)
     }
 
     /// How many entries this has room for.
@@ -546,6 +602,18 @@ mod tests {
         for lines in (4..5000).chain([1 << 20, (1 << 30) + 1]) {
             let given = Size::of(lines).lines();
             assert!(given >= lines && given <= lines + lines / 8, "{given} for {lines}");
+        }
+    }
+
+    #[test]
+    fn homes_are_spread_over_all_lines_and_no_further() {
+        for size in (4..300).chain([1 << 20, (1 << 30) + 1]).map(Size::of) {
+            let lines = size.lines();
+            assert_eq!((size.home(0), size.home(u32::MAX)), (0, lines - 1));
+            let scaled = |hash: u32| (u64::from(hash) * lines as u64 >> 32) as usize;
+            for hash in [1, 77, 1 << 20, 1 << 31, 0x9E37_79B9, u32::MAX - 9] {
+                assert_eq!(size.home(hash), scaled(hash));
+            }
         }
     }
 

@@ -141,11 +141,15 @@ impl<K, V> Slab<K, V> {
         self.cell(slot).hash.load(Ordering::Acquire)
     }
 
-    /// The cell of a slot that a reader has found. It may be gone again, if it
-    /// was emptied since.
-    #[inline]
-    pub(crate) fn cell_as_seen(&self, slot: Slot) -> Option<&Cell<K, V>> {
-        self.cells.get(slot)
+    /// What `look` says of the cell of a slot that a reader has found. It may be
+    /// gone again, if it was emptied since.
+    #[inline(always)]
+    pub(crate) fn with_cell<'a, R>(
+        &'a self,
+        slot: Slot,
+        look: impl FnOnce(&'a Cell<K, V>) -> Option<R>,
+    ) -> Option<R> {
+        self.cells.with(slot, look)
     }
 
     /// Whether no entry ever had a tag.

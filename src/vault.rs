@@ -20,7 +20,7 @@ mod models;
 
 use crate::hazard::{Pin, Retired, Salt, Watchers, Word};
 pub(crate) use crate::index::Cursor;
-use crate::index::{Blocks, Index};
+use crate::index::{Blocks, Index, Sight};
 use crate::slab::{Cell, EmptyCells, Entry, Slab};
 use crate::slot::{Residents, Slot};
 use crate::steady::Steady;
@@ -58,6 +58,14 @@ struct Under<K, V, C> {
     /// Cells that were given back, beyond `fresh`.
     cells: Option<Retired<EmptyCells<K, V>>>,
     core: C,
+}
+
+/// What a glance has shown.
+pub(crate) enum Glance<R> {
+    Found(R),
+    Nothing,
+    /// It takes a closer look.
+    Unsure,
 }
 
 /// What is left of an entry that was unlinked.
@@ -103,17 +111,48 @@ impl<K, V, C> Vault<K, V, C> {
         let aim = self.index.aim(hash);
         let pin = Pin::new(Word::new(self.salt, hash));
         let (slot, cell) = self.index.find(aim, hash, |slot| {
-            let cell = self.slab.cell_as_seen(slot)?;
-            // The hash first: it says whether this claim covers the entry.
-            // SAFETY: the slot was still linked after the claim was made, and
-            // its entry has the claim's hash. So whoever unlinks it sees the
-            // claim, and leaves the entry in its cell.
-            let is_it = cell.hash() == hash
-                && (cell.was_linked() || self.is_there(hash, slot, cell))
-                && key.equivalent(&unsafe { cell.pair() }.0);
-            is_it.then_some((slot, cell))
+            self.slab.with_cell(slot, |cell| {
+                // The hash first: it says whether this claim covers the entry.
+                // SAFETY: the slot was still linked after the claim was made, and
+                // its entry has the claim's hash. So whoever unlinks it sees the
+                // claim, and leaves the entry in its cell.
+                let is_it = cell.hash() == hash
+                    && (cell.was_linked() || self.is_there(hash, slot, cell))
+                    && key.equivalent(&unsafe { cell.pair() }.0);
+                is_it.then_some((slot, cell))
+            })
         })?;
         Some(Held { pin, vault: self, slot, cell })
+    }
+
+    /// Finds the entry of `key` as `find` does, or says that it is not there,
+    /// or that it would take more than usual to find out. Short, and free of
+    /// calls, so that it costs what it does and not what it might have to do.
+    #[inline(always)]
+    pub(crate) fn glance<Q>(&self, hash: u32, key: &Q) -> Glance<Held<'_, K, V, C>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let aim = self.index.aim(hash);
+        let Some(pin) = Pin::own(Word::new(self.salt, hash)) else { return Glance::Unsure };
+        let sight = self.index.glance(aim, hash, |slot| {
+            self.slab.with_cell(slot, |cell| {
+                if cell.hash() != hash {
+                    return None;
+                }
+                let was_linked = cell.was_linked();
+                // SAFETY: as in `find`.
+                let is_it = !was_linked || key.equivalent(&unsafe { cell.pair() }.0);
+                is_it.then_some((slot, cell, was_linked))
+            })
+        });
+        match sight {
+            Sight::Found((slot, cell, true)) => {
+                Glance::Found(Held { pin, vault: self, slot, cell })
+            }
+            Sight::Nothing => Glance::Nothing,
+            Sight::Found(_) | Sight::Beyond => Glance::Unsure,
+        }
     }
 
     /// Whether the entry in `cell` can be found, or could, although it does not

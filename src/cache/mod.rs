@@ -20,7 +20,7 @@ use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
 use crate::maintenance::Stop;
 use crate::policy::Policies;
-use crate::shard::{Held, Hub, Intent, Shard};
+use crate::shard::{Glance, Held, Hub, Intent, Shard};
 use crate::stats::{Lookups, Stats, Tally};
 use crate::steady::Steady;
 use crate::tags::TagTable;
@@ -70,9 +70,8 @@ pub(crate) struct Shared<K, V> {
     stop: Arc<Stop>,
     tags: TagTable,
     weigher: Option<Weigher<K, V>>,
-    /// Whether an insert may take the short way, and a look-up.
+    /// Whether an insert may take the short way.
     is_plain: bool,
-    looks_plainly: bool,
     lookups: Option<Lookups>,
     /// How long a caller waits for another one's load, unless it says so.
     load_timeout: Option<Duration>,
@@ -170,14 +169,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
     {
         let hash = self.hash(key);
-        let (shard, shared) = (self.shard(hash), &*self.shared);
-        if shared.looks_plainly {
-            let found = shard.look_plainly(&shared.hub, hash, key, clone_value);
-            if let Some(found) = found {
-                return found;
-            }
+        match self.shard(hash).glance(&self.shared.hub, hash, key, clone_value) {
+            Glance::Found(value) => Some(value),
+            Glance::Nothing => None,
+            Glance::Unsure => self.look_closely(hash, key),
         }
-        self.look(hash, key, Intent::Use, clone_value)
     }
 
     /// Calls `use_it` with the value of `key`, without a clone and without a
@@ -261,6 +257,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.shard(hash).expires_in(&self.shared.hub, hash, key)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn look_closely<Q>(&self, hash: KeyHash, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.look(hash, key, Intent::Use, clone_value)
+    }
+
     #[inline(never)]
     fn look<Q, R>(
         &self,
@@ -337,12 +343,12 @@ impl<K, V, S> Cache<K, V, S> {
             budget,
             generation: AtomicU64::new(0),
             listener: builder.on_removal.map(Listener::new),
+            counts_lookups: builder.record_stats,
             lifetimes,
         };
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
         let shared = Shared {
             is_plain: hub.is_plain() && !builder.keeps_ages && builder.weigher.is_none(),
-            looks_plainly: hub.looks_plainly() && !builder.record_stats,
             hub,
             shards,
             stop: Arc::default(),

@@ -21,6 +21,7 @@ mod plain;
 mod store;
 mod visit;
 
+pub(crate) use crate::vault::Glance;
 pub(crate) use flights::{Boarding, Stale};
 pub(crate) use plain::Short;
 pub(crate) use store::Incoming;
@@ -55,6 +56,8 @@ pub(crate) struct Hub<K, V> {
     /// generation holds nothing that anybody may see.
     pub(crate) generation: AtomicU64,
     pub(crate) listener: Option<Listener<K, V>>,
+    /// Whether hits and misses are counted.
+    pub(crate) counts_lookups: bool,
     pub(crate) lifetimes: Lifetimes<K, V>,
 }
 
@@ -66,8 +69,8 @@ impl<K, V> Hub<K, V> {
     }
 
     /// Whether a hit only has to be counted with its entry, if at all.
-    pub(crate) fn looks_plainly(&self) -> bool {
-        self.lifetimes.expiry.is_none() && self.notes != Notes::Order
+    fn looks_plainly(&self) -> bool {
+        self.lifetimes.expiry.is_none() && self.notes != Notes::Order && !self.counts_lookups
     }
 
     /// One shard's fair share of the capacity, rounded down.
@@ -113,6 +116,9 @@ pub(crate) struct Shard<K, V> {
     deadlines: Deadlines,
     /// The generation of the hub under which this shard was last tidied up.
     generation: AtomicU64,
+    /// The same as long as a hit is nothing but a count and a clone, and
+    /// [`NEVER_PLAIN`] if it is not.
+    plain_generation: AtomicU64,
     home: usize,
     hit_log: HitLog,
     gauge: Gauge,
@@ -120,6 +126,9 @@ pub(crate) struct Shard<K, V> {
     doomed: Mutex<Vec<Arc<TagState>>>,
     desk: Desk<K, V>,
 }
+
+/// No generation of a hub.
+const NEVER_PLAIN: u64 = u64::MAX;
 
 /// What others may know of a shard without its lock. On a cache line of its
 /// own: each writer writes it, and readers do not care.
@@ -166,6 +175,7 @@ impl<K, V> Shard<K, V> {
             vault,
             deadlines: Deadlines::default(),
             generation: AtomicU64::new(0),
+            plain_generation: AtomicU64::new(if hub.looks_plainly() { 0 } else { NEVER_PLAIN }),
             home,
             hit_log: HitLog::default(),
             gauge: Gauge::default(),
@@ -247,29 +257,56 @@ impl<K, V> Shard<K, V> {
         drop(self.visit(hub));
     }
 
-    /// The short way of a look-up that is a use, for a cache in which that means
-    /// to count it with the entry and nothing more. `None` if it has to go the
-    /// long way.
+    /// The short way of a look-up that is a use: for a cache in which that means
+    /// to count it with the entry and nothing more, and for entries that are
+    /// more than key and value, or anything out of the ordinary, it says that it
+    /// is not sure.
     #[inline(always)]
-    pub(crate) fn look_plainly<Q, R>(
+    pub(crate) fn glance<Q, R>(
         &self,
         hub: &Hub<K, V>,
         hash: KeyHash,
         key: &Q,
         use_it: impl FnOnce(&Held<'_, K, V>) -> R,
-    ) -> Option<Option<R>>
+    ) -> Glance<R>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        if self.is_stale(hub) {
-            return None;
+        let generation = hub.generation.load(Ordering::SeqCst);
+        if self.plain_generation.load(Ordering::SeqCst) != generation {
+            return Glance::Unsure;
         }
-        let Some(held) = self.vault.find(hash.fragment(), key) else { return Some(None) };
-        if !self.vault.is_without_tags() || !self.is_alive(hub, held.slot()) {
-            return None;
+        match self.vault.glance(hash.fragment(), key) {
+            // Asked again: if this is the first entry with a deadline or a tag,
+            // that was said before it could be found.
+            Glance::Found(held) if self.plain_generation.load(Ordering::SeqCst) == generation => {
+                held.bump();
+                Glance::Found(use_it(&held))
+            }
+            Glance::Nothing => Glance::Nothing,
+            Glance::Found(_) | Glance::Unsure => Glance::Unsure,
         }
-        held.bump();
-        Some(Some(use_it(&held)))
+    }
+
+    /// Entries have deadlines or tags from here on. To be said before the first
+    /// such entry can be found.
+    #[inline]
+    fn become_elaborate(&self) {
+        if self.plain_generation.load(Ordering::Relaxed) != NEVER_PLAIN {
+            self.plain_generation.store(NEVER_PLAIN, Ordering::SeqCst);
+        }
+    }
+
+    /// Nothing is here any more that is older than `generation` of the hub.
+    fn note_tidied(&self, generation: u64) {
+        let before = self.generation.swap(generation, Ordering::SeqCst);
+        // Unless it is no plain shard.
+        let _ = self.plain_generation.compare_exchange(
+            before,
+            generation,
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
     }
 
     /// Looks `key` up and hands the entry to `use_it`, which may clone, and
@@ -285,12 +322,42 @@ impl<K, V> Shard<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
+        if intent == Intent::Use && hub.notes != Notes::Order && self.vault.is_without_tags() {
+            return self.use_without_tags(hub, hash, key, use_it);
+        }
         let (held, now) = self.find(hub, hash, key)?;
         let used = use_it(&held);
         if intent == Intent::Use {
             self.note_hit(hub, held, now);
         }
         Some(used)
+    }
+
+    /// A use of an entry that may have a deadline, but no tags: the deadline is
+    /// compared and moved on at the same time.
+    #[inline]
+    fn use_without_tags<Q, R>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if self.is_stale(hub) {
+            self.tidy_up(hub);
+            return None;
+        }
+        let held = self.vault.find(hash.fragment(), key)?;
+        if !self.is_alive(hub, held.slot()) {
+            drop(held);
+            self.tidy_up(hub);
+            return None;
+        }
+        held.bump();
+        Some(use_it(&held))
     }
 
     /// Looks `key` up for a use that may take its time.

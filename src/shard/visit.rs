@@ -171,7 +171,7 @@ impl<'a, K, V> Visit<'a, K, V> {
     fn bury_all(&mut self) {
         let generation = self.hub.generation.load(Ordering::SeqCst);
         self.take_all(Cause::Invalidated);
-        self.shard.generation.store(generation, Ordering::SeqCst);
+        self.shard.note_tidied(generation);
     }
 
     #[cold]
@@ -235,6 +235,7 @@ impl<'a, K, V> Visit<'a, K, V> {
     /// Gives the entry at `slot` another time to live.
     pub(crate) fn set_ttl(&mut self, slot: Slot, ttl: Duration) {
         let (now, deadlines) = (self.hub.lifetimes.now(), &self.shard.deadlines);
+        self.shard.become_elaborate();
         deadlines.set_ttl(&mut self.core_mut().schedule, slot, nanos(ttl), now);
     }
 

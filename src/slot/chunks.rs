@@ -53,6 +53,16 @@ impl<T> Chunks<T> {
     /// The value of `slot`, if its chunk was made.
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
+        self.with(slot, Some)
+    }
+
+    /// What `look` says of the value of `slot`, if its chunk was made.
+    #[inline(always)]
+    pub(crate) fn with<'a, R>(
+        &'a self,
+        slot: Slot,
+        look: impl FnOnce(&'a T) -> Option<R>,
+    ) -> Option<R> {
         let place = slot.index() + FIRST;
         // SeqCst: a reader that has published its claim must not find a chunk
         // that was taken out before; see `take_from`.
@@ -62,16 +72,11 @@ impl<T> Chunks<T> {
         if origin.is_null() {
             return None;
         }
-        let value = origin.wrapping_add(place);
         // SAFETY: a chunk that is not null has a value for each of its places,
         // all made before its pointer was stored. Whoever takes a chunk out
         // keeps it for as long as this reference may live; that is what
         // `take_from` asks of its caller.
-        unsafe {
-            // Spares a second test for null.
-            std::hint::assert_unchecked(!value.is_null());
-            Some(&*value)
-        }
+        look(unsafe { &*origin.wrapping_add(place) })
     }
 
     /// The value of `slot`; a default one if it is the first of its chunk.
