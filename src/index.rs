@@ -133,16 +133,12 @@ impl Line {
     #[inline]
     fn lane_of(&self, tag: u8, slot: Slot) -> Option<usize> {
         let is_it = |lane: usize| self.slots[lane].load(Ordering::Relaxed) == slot.raw();
-        let pattern = u64::from(tag) * ONES;
-        let mut matches = zeros(self.low.load(Ordering::Relaxed) ^ pattern);
-        while matches != 0 {
-            let lane = matches.trailing_zeros() as usize / TAG_BITS;
-            if is_it(lane) {
-                return Some(lane);
-            }
-            matches &= matches - 1;
+        let low = zeros(self.low.load(Ordering::Relaxed) ^ u64::from(tag) * ONES);
+        let first = low.trailing_zeros() as usize / TAG_BITS;
+        if low != 0 && is_it(first) {
+            return Some(first);
         }
-        (LANES_LOW..LANES).find(|lane| is_it(*lane))
+        (0..LANES).find(|lane| is_it(*lane))
     }
 
     #[inline]
@@ -153,7 +149,23 @@ impl Line {
         if low != 0 && is_free(&first) {
             return Some(first);
         }
+        // Some entries' tag is that of an empty lane.
         (0..LANES).find(is_free)
+    }
+
+    /// Puts `slot` into a free lane.
+    #[inline]
+    fn take(&self, lane: usize, tag: u8, slot: Slot) {
+        // The slot last: with it, and no earlier, the entry is there. A reader
+        // may still see the tag of who was in the lane before.
+        self.set_tag(lane, tag);
+        self.slots[lane].store(slot.raw(), Ordering::Release);
+    }
+
+    #[inline]
+    fn leave(&self, lane: usize) {
+        self.slots[lane].swap(Slot::NONE, Ordering::SeqCst);
+        self.set_tag(lane, 0);
     }
 
     /// Only the one writer sets tags, so a load and a store will do.
@@ -298,17 +310,14 @@ impl<'a> Table<'a> {
         None
     }
 
-    #[inline]
+    /// Puts `slot` into the first line that has room.
+    #[cold]
     fn place(&self, hash: u32, slot: Slot) {
         let mut at = self.home(hash);
         loop {
             let line = &self.lines[at];
             if let Some(lane) = line.free_lane() {
-                // The slot last: with it, and no earlier, the entry is there. A
-                // reader may still see the tag of who was in the lane before.
-                line.set_tag(lane, tag_of(hash));
-                line.slots[lane].store(slot.raw(), Ordering::Release);
-                return;
+                return line.take(lane, tag_of(hash), slot);
             }
             line.spill();
             at = self.next(at);
@@ -316,7 +325,6 @@ impl<'a> Table<'a> {
     }
 
     /// The line and lane of `slot`, which is here under `hash`.
-    #[inline]
     fn lane_of(&self, hash: u32, slot: Slot) -> (usize, usize) {
         let (tag, home) = (tag_of(hash), self.home(hash));
         let mut at = home;
@@ -329,12 +337,11 @@ impl<'a> Table<'a> {
         }
     }
 
-    #[inline]
+    /// Takes out `slot`, wherever it is.
+    #[cold]
     fn remove(&self, hash: u32, slot: Slot) {
         let (at, lane) = self.lane_of(hash, slot);
-        let line = &self.lines[at];
-        line.slots[lane].swap(Slot::NONE, Ordering::SeqCst);
-        line.set_tag(lane, 0);
+        self.lines[at].leave(lane);
         let mut passed = self.home(hash);
         while passed != at {
             self.lines[passed].unspill();
@@ -453,11 +460,8 @@ impl Index {
         hash: u32,
         mut visit: impl FnMut(Slot) -> Option<R>,
     ) -> Option<R> {
-        let mut aim = aim;
-        if self.table.load(Ordering::SeqCst) != aim.table {
-            // It was replaced before the claim was made.
-            aim = self.aim(hash);
-        }
+        // The table may have been replaced before the claim was made.
+        let aim = self.corrected(aim, hash);
         // SAFETY: the line is one of a table that stands, now that the claim is
         // made; see `table`.
         match unsafe { &*aim.line }.visit(tag_of(hash), &mut visit) {
@@ -491,15 +495,38 @@ impl Index {
 
     /// Adds `slot` under `hash`. One writer at a time, as for all that change
     /// something.
-    #[inline]
     pub(crate) fn insert(&self, hash: u32, slot: Slot) {
-        self.table().place(hash, slot);
+        self.insert_at(self.aim(hash), hash, slot);
+    }
+
+    /// As `insert`, for someone who knows already where to begin.
+    #[inline]
+    pub(crate) fn insert_at(&self, aim: Aim, hash: u32, slot: Slot) {
+        let aim = self.corrected(aim, hash);
+        // SAFETY: the table stands, since only the one writer replaces it.
+        let line = unsafe { &*aim.line };
+        match line.free_lane() {
+            Some(lane) => line.take(lane, tag_of(hash), slot),
+            None => self.table().place(hash, slot),
+        }
     }
 
     /// Takes out `slot`, which is here under `hash`.
     #[inline]
     pub(crate) fn remove(&self, hash: u32, slot: Slot) {
-        self.table().remove(hash, slot);
+        // SAFETY: as in `insert_at`.
+        let line = unsafe { &*self.aim(hash).line };
+        match line.lane_of(tag_of(hash), slot) {
+            Some(lane) => line.leave(lane),
+            None => self.table().remove(hash, slot),
+        }
+    }
+
+    /// `aim`, unless the table was replaced since it was taken.
+    #[inline(always)]
+    fn corrected(&self, aim: Aim, hash: u32) -> Aim {
+        let stands = self.table.load(Ordering::SeqCst) == aim.table;
+        if stands { aim } else { self.aim(hash) }
     }
 
     /// Lets `new` take the place of `old`, which is here under the same hash:

@@ -197,7 +197,7 @@ impl<K, V> Slab<K, V> {
     /// # Safety
     /// The cell is free, and nobody else fills or empties cells meanwhile.
     #[inline]
-    pub(crate) unsafe fn fill(&self, slot: Slot, hash: u32, entry: Entry<K, V>) {
+    pub(crate) unsafe fn fill(&self, slot: Slot, hash: u32, entry: Entry<K, V>) -> &Cell<K, V> {
         let cell = self.cells.of(slot);
         if !entry.tags.is_empty() {
             let cells = self.tags.get_or_make();
@@ -211,6 +211,7 @@ impl<K, V> Slab<K, V> {
         cell.state.store(OCCUPIED, Ordering::Relaxed);
         // Release: whoever finds this hash here finds the entry, too.
         cell.hash.store(hash, Ordering::Release);
+        cell
     }
 
     /// Takes the entry out of `cell`, which is that of `slot`.

@@ -29,9 +29,10 @@ impl TagState {
 
 type Tag = Arc<TagState>;
 
-/// The tags of one entry; none at all costs no allocation.
+/// The tags of one entry; none at all costs no allocation, and no more than a
+/// comparison when it is dropped.
 #[derive(Clone, Default)]
-pub(crate) struct TagSet(Option<Box<[Tag]>>);
+pub(crate) struct TagSet(Option<Arc<[Tag]>>);
 
 impl TagSet {
     pub(crate) fn is_empty(&self) -> bool {

@@ -20,7 +20,7 @@ mod models;
 
 use crate::hazard::{Pin, Retired, Salt, Watchers, Word};
 pub(crate) use crate::index::Cursor;
-use crate::index::{Blocks, Index, Sight};
+use crate::index::{Aim, Blocks, Index, Sight};
 use crate::slab::{Cell, EmptyCells, Entry, Slab};
 use crate::slot::{Residents, Slot};
 use crate::steady::Steady;
@@ -322,8 +322,21 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let index = &self.vault.index;
-        index.find(index.aim(hash), hash, |slot| {
+        self.find_from(self.aim(hash), hash, key)
+    }
+
+    /// Where entries of `hash` begin, for someone who will find and add one.
+    #[inline]
+    pub(crate) fn aim(&self, hash: u32) -> Aim {
+        self.vault.index.aim(hash)
+    }
+
+    #[inline]
+    pub(crate) fn find_from<Q>(&self, aim: Aim, hash: u32, key: &Q) -> Option<Slot>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.vault.index.find(aim, hash, |slot| {
             let cell = self.vault.slab.cell(slot);
             // SAFETY: it is linked, so occupied, and only who has the lock
             // empties cells.
@@ -377,13 +390,34 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         Held { pin, vault: self.vault, slot, cell: self.vault.slab.cell(slot) }
     }
 
+    /// Fills and links an entry of weight 1, whose hash has its place at `aim`.
+    #[inline]
+    pub(crate) fn add(&mut self, aim: Aim, hash: u32, entry: Entry<K, V>) -> Slot {
+        debug_assert!(self.is_unweighed());
+        if self.under.len == self.under.room {
+            self.grow();
+        }
+        let slot = self.free_slot();
+        // SAFETY: the slot is free, and this is the one writer.
+        let cell = unsafe { self.vault.slab.fill(slot, hash, entry) };
+        self.vault.index.insert_at(aim, hash, slot);
+        cell.set_linked();
+        self.under.len += 1;
+        slot
+    }
+
+    #[inline]
+    fn free_slot(&mut self) -> Slot {
+        match self.under.free.pop() {
+            Some(slot) => slot,
+            None => self.fresh_slot(),
+        }
+    }
+
     /// Gives `entry` a slot. Nobody can find it yet.
     #[inline]
     pub(crate) fn fill(&mut self, hash: u32, weight: u32, entry: Entry<K, V>) -> Slot {
-        let slot = match self.under.free.pop() {
-            Some(slot) => slot,
-            None => self.fresh_slot(),
-        };
+        let slot = self.free_slot();
         // SAFETY: the slot is free, and this is the one writer.
         unsafe { self.vault.slab.fill(slot, hash, entry) };
         if weight != 1 || !self.under.weights.is_empty() {
@@ -392,6 +426,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         slot
     }
 
+    #[cold]
     fn fresh_slot(&mut self) -> Slot {
         if self.under.cells.is_some() {
             self.settle_cells();

@@ -47,7 +47,8 @@ impl<K: Eq, V> Shard<K, V> {
         if !self.is_calm(hub, &locked) {
             return Short::NotTaken(entry);
         }
-        if let Some(old) = locked.find(hash.fragment(), &entry.key) {
+        let aim = locked.aim(hash.fragment());
+        if let Some(old) = locked.find_from(aim, hash.fragment(), &entry.key) {
             return Short::Stored(self.replace_plainly(hub, &mut locked, old, entry));
         }
         let mut credit = Credit::new(&hub.budget);
@@ -71,8 +72,7 @@ impl<K: Eq, V> Shard<K, V> {
             }
             Victim::Here(victim) => victim,
         };
-        let slot = locked.fill(hash.fragment(), 1, entry);
-        locked.link(slot);
+        let slot = locked.add(aim, hash.fragment(), entry);
         let (core, all) = locked.parts();
         core.policy.on_insert(slot, &all);
         core.tally.inserts += 1;

@@ -28,6 +28,7 @@ use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod claims;
+mod glances;
 mod memory;
 mod values;
 
@@ -165,6 +166,17 @@ impl Pantry {
 
     fn find(&self, hash: u32, key: u32) -> Option<Kept<'_>> {
         self.vault.find(hash, &Key(key))
+    }
+
+    /// As `get`, but glances first, as look-ups of the cache do. The thread has
+    /// a record already, or it would not.
+    fn glance(&self, hash: u32, key: u32) -> u32 {
+        drop(Pin::new(Word::new(self.vault.salt, hash)));
+        match self.vault.glance(hash, &Key(key)) {
+            Glance::Found(held) => held.value().number(),
+            Glance::Nothing => 0,
+            Glance::Unsure => self.get(hash, key),
+        }
     }
 
     /// 0 if the key is not there.
