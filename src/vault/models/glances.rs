@@ -19,8 +19,8 @@ fn an_entry_that_is_unlinked_stays_as_long_as_it_is_glanced_at() {
     });
 }
 
-/// Fails if a glance does not ask whether what it has found was ever linked, or
-/// compares the key before it does.
+/// Fails if a glance does not ask whether what it has found was ever linked. That
+/// it compares the key before it asks is not found.
 #[test]
 fn a_glance_does_not_take_an_entry_for_another_that_had_its_slot() {
     bounded_model(3, || {
