@@ -133,7 +133,7 @@ impl Line {
     #[inline]
     fn lane_of(&self, tag: u8, slot: Slot) -> Option<usize> {
         let is_it = |lane: usize| self.slots[lane].load(Ordering::Relaxed) == slot.raw();
-        let low = zeros(self.low.load(Ordering::Relaxed) ^ u64::from(tag) * ONES);
+        let low = zeros(self.low.load(Ordering::Relaxed) ^ (u64::from(tag) * ONES));
         let first = low.trailing_zeros() as usize / TAG_BITS;
         if low != 0 && is_it(first) {
             return Some(first);
