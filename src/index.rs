@@ -554,6 +554,13 @@ impl Index {
         unsafe { own(old) }
     }
 
+    /// [`rebuild`](Index::rebuild) by whoever has the index alone.
+    #[cfg(larder_fuzz)]
+    pub(crate) fn rebuild_alone(&mut self, entries: usize, hash_of: impl Fn(Slot) -> u32) {
+        // SAFETY: this reference is exclusive, so there are no readers.
+        drop(unsafe { self.rebuild(entries, hash_of) });
+    }
+
     /// Every slot, in no order.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
         self.table().slots()

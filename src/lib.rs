@@ -170,6 +170,9 @@ mod cache;
 mod claim;
 mod expiry;
 mod flight;
+#[cfg(larder_fuzz)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 #[expect(unsafe_code, reason = "records that outlive their threads; what they buy: benches/get.rs")]
 mod hazard;

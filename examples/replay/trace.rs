@@ -12,7 +12,7 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::hash::Hash;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -63,17 +63,27 @@ pub struct Sizes {
 /// [`TraceError`] names the file, what is wrong with it, and where.
 pub fn load(path: impl AsRef<Path>) -> Result<Trace, TraceError> {
     let path = path.as_ref();
-    let file_name = path.file_name().unwrap_or(path.as_os_str());
-    let (name, format) = Format::of(&file_name.to_string_lossy());
     let in_this_file = |flaw| TraceError { file: path.display().to_string(), flaw };
-    let trace = match format {
-        Format::Text => File::open(path)
-            .map_err(Flaw::Unreadable)
-            .and_then(|file| text(name, BufReader::new(file))),
-        Format::Keys => zst_records(path).and_then(|bytes| keys(name, &bytes)),
-        Format::KeysAndSizes => zst_records(path).and_then(|bytes| keys_and_sizes(name, &bytes)),
-    };
-    trace.map_err(in_this_file)
+    let file = File::open(path).map_err(|error| in_this_file(Flaw::Unreadable(error)))?;
+    let file_name = path.file_name().unwrap_or(path.as_os_str());
+    trace(&file_name.to_string_lossy(), BufReader::new(file)).map_err(in_this_file)
+}
+
+/// Reads `content` as [`load`] reads a file of this name.
+///
+/// # Errors
+/// [`TraceError`], as for a file.
+pub fn read(file_name: &str, content: impl BufRead) -> Result<Trace, TraceError> {
+    trace(file_name, content).map_err(|flaw| TraceError { file: file_name.to_string(), flaw })
+}
+
+fn trace(file_name: &str, content: impl BufRead) -> Result<Trace, Flaw> {
+    let (name, format) = Format::of(file_name);
+    match format {
+        Format::Text => text(name, content),
+        Format::Keys => keys(name, &zst_records(content)?),
+        Format::KeysAndSizes => keys_and_sizes(name, &zst_records(content)?),
+    }
 }
 
 /// Reads a text trace called `name`: one key per line.
@@ -322,8 +332,10 @@ fn size_at_end(record: &[u8]) -> u32 {
     u32::from_le_bytes(*size)
 }
 
-fn zst_records(path: &Path) -> Result<Vec<u8>, Flaw> {
-    decode(&fs::read(path).map_err(Flaw::Unreadable)?)
+fn zst_records(mut content: impl BufRead) -> Result<Vec<u8>, Flaw> {
+    let mut zst = Vec::new();
+    content.read_to_end(&mut zst).map_err(Flaw::Unreadable)?;
+    decode(&zst)
 }
 
 /// Decodes all frames of a zstd file, which may have any number of them: to

@@ -7,7 +7,7 @@
 mod ages;
 mod clock;
 mod deadlines;
-mod wheel;
+pub(crate) mod wheel;
 
 pub(crate) use ages::{Ages, Freshness};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -136,6 +136,15 @@ impl<T> Chunks<T> {
     }
 }
 
+#[cfg(larder_fuzz)]
+impl<T> Chunks<T> {
+    /// [`take_from`](Chunks::take_from) by whoever has the chunks alone.
+    pub(crate) fn take_from_alone(&mut self, index: usize) -> Vec<Chunk<T>> {
+        // SAFETY: this reference is exclusive, so there are no others.
+        unsafe { self.take_from(index) }
+    }
+}
+
 impl<T> Drop for Chunks<T> {
     fn drop(&mut self) {
         // SAFETY: there are no references any more: this one is exclusive.

@@ -1,0 +1,135 @@
+use super::Script;
+use crate::index::{Cursor, Index};
+use crate::slot::Slot;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So many entries may be there at a time.
+const ENTRIES: usize = 200;
+
+/// An index beside a map, and a walk that must not miss what stays.
+pub fn index(bytes: &[u8]) {
+    let mut trial = Trial {
+        index: Index::new(),
+        entries: BTreeMap::new(),
+        hashes: BTreeMap::new(),
+        walk: None,
+    };
+    let mut script = Script(bytes);
+    while !script.is_over() {
+        trial.step(&mut script);
+    }
+    trial.conclude();
+}
+
+struct Walk {
+    cursor: Cursor,
+    /// What was there when it began, has not left, and was not met yet.
+    due: BTreeSet<usize>,
+}
+
+struct Trial {
+    index: Index,
+    /// Of each entry its slot, which changes when it gets a new value.
+    entries: BTreeMap<usize, Slot>,
+    hashes: BTreeMap<Slot, u32>,
+    walk: Option<Walk>,
+}
+
+impl Trial {
+    fn step(&mut self, script: &mut Script<'_>) {
+        match script.byte() % 16 {
+            0..=6 => self.insert(script.below(ENTRIES), script.hash()),
+            7..=9 => self.remove(script.below(ENTRIES)),
+            10 | 11 => self.swing(script.below(ENTRIES)),
+            12 => self.rebuild(self.entries.len() + script.below(256)),
+            13 => {
+                let due = self.entries.keys().copied().collect();
+                self.walk = Some(Walk { cursor: Cursor::thorough(), due });
+            }
+            14 => self.walk(script.below(32)),
+            _ => self.validate(),
+        }
+    }
+
+    fn insert(&mut self, entry: usize, hash: u32) {
+        if self.entries.contains_key(&entry) {
+            return;
+        }
+        if self.entries.len() == self.index.room() {
+            self.rebuild(2 * self.entries.len());
+        }
+        let slot = Slot::from_index(entry);
+        self.index.insert(hash, slot);
+        self.entries.insert(entry, slot);
+        self.hashes.insert(slot, hash);
+        assert!(self.finds(slot));
+    }
+
+    fn remove(&mut self, entry: usize) {
+        let Some(slot) = self.entries.remove(&entry) else { return };
+        self.index.remove(self.hashes[&slot], slot);
+        assert!(!self.finds(slot));
+        self.hashes.remove(&slot);
+        if let Some(walk) = &mut self.walk {
+            walk.due.remove(&entry);
+        }
+    }
+
+    fn swing(&mut self, entry: usize) {
+        let Some(slot) = self.entries.get(&entry).copied() else { return };
+        let new = Slot::from_index(slot.index() ^ 1024);
+        let hash = self.hashes[&slot];
+        self.index.swing(hash, slot, new);
+        assert!(!self.finds(slot));
+        self.hashes.remove(&slot);
+        self.hashes.insert(new, hash);
+        self.entries.insert(entry, new);
+        assert!(self.finds(new));
+    }
+
+    fn rebuild(&mut self, entries: usize) {
+        let before = self.index.room();
+        let hashes = &self.hashes;
+        self.index.rebuild_alone(entries, |slot| hashes[&slot]);
+        assert!(self.index.room() >= entries);
+        if self.index.room() == before {
+            // A walk goes by the size: a vault never makes the same size anew
+            // while something is in it.
+            self.walk = None;
+        }
+    }
+
+    fn walk(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let Some(walk) = &mut self.walk else { return };
+            match self.index.next(&mut walk.cursor) {
+                Some(slot) => {
+                    assert!(self.hashes.contains_key(&slot), "{slot:?} is not there");
+                    walk.due.remove(&(slot.index() & 1023));
+                }
+                None => {
+                    assert_eq!(walk.due, BTreeSet::new(), "missed");
+                    self.walk = None;
+                }
+            }
+        }
+    }
+
+    fn finds(&self, slot: Slot) -> bool {
+        let hash = self.hashes[&slot];
+        let is_it = |other| (other == slot).then_some(());
+        self.index.find(self.index.aim(hash), hash, is_it).is_some()
+    }
+
+    fn validate(&self) {
+        self.index.validate(|slot| self.hashes[&slot]).unwrap();
+        let slots: BTreeSet<Slot> = self.index.slots().collect();
+        assert!(slots.iter().eq(self.hashes.keys()));
+    }
+
+    fn conclude(mut self) {
+        self.validate();
+        assert!(self.hashes.keys().all(|slot| self.finds(*slot)));
+        self.walk(usize::MAX);
+    }
+}
