@@ -151,7 +151,8 @@ impl Stats {
     /// assert_eq!(stats.hit_ratio(), None);
     /// ```
     pub fn hit_ratio(&self) -> Option<f64> {
-        let lookups = self.hits + self.misses;
+        // Statistics that were read from somewhere may say anything.
+        let lookups = u128::from(self.hits) + u128::from(self.misses);
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 
@@ -164,8 +165,8 @@ impl Stats {
     /// assert!(cache.stats().mean_load_time().is_some());
     /// ```
     pub fn mean_load_time(&self) -> Option<Duration> {
-        let nanos =
-            self.load_time.as_nanos().checked_div(u128::from(self.loads + self.load_failures))?;
+        let loads = u128::from(self.loads) + u128::from(self.load_failures);
+        let nanos = self.load_time.as_nanos().checked_div(loads)?;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
