@@ -2,13 +2,20 @@
 //!
 //! Each test is a sentence of the contract. [`for_each_cache`] runs it for
 //! every policy × capacity × bounds × shards × hasher and validates the whole
-//! structure afterwards.
+//! structure afterwards. These configurations also differ in weigher, expiry,
+//! clock, listener and statistics, so that every two settings of two kinds meet
+//! in one of them.
 
-use larder::{Builder, Cache, Cause, DefaultHashBuilder, EntryOptions, Equivalent, Eviction};
+use larder::{
+    Builder, Cache, Cause, Clock, DefaultHashBuilder, EntryOptions, Equivalent, Eviction,
+    ManualClock, SystemClock,
+};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Either the default hasher or one under which all keys collide.
 #[derive(Clone)]
@@ -58,6 +65,37 @@ enum Bounds {
     Both,
 }
 
+/// How long entries live: longer than any test, in every way there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lives {
+    Unbounded,
+    Ttl,
+    JitteredTtl,
+    Tti,
+    Both,
+    Own,
+    Forever,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Time {
+    Default,
+    System,
+    /// Stands still.
+    Manual,
+    /// Moves on by a second whenever it is asked.
+    Hurried,
+}
+
+#[derive(Default)]
+struct Hurried(AtomicUsize);
+
+impl Clock for Hurried {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.fetch_add(1, Ordering::Relaxed) as u64)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Config {
     eviction: Eviction,
@@ -65,10 +103,67 @@ struct Config {
     bounds: Bounds,
     shards: usize,
     collide: bool,
+    more: More,
+}
+
+/// What makes no difference to what a test may expect.
+#[derive(Clone, Copy, Debug)]
+struct More {
+    lives: Lives,
+    time: Time,
+    /// Every entry weighs 1, with a weigher or without.
+    weighs: bool,
+    listens: bool,
+    counts: bool,
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+impl More {
+    /// Any, as `number` has it.
+    fn some(number: u64) -> Self {
+        use {Lives::*, Time::*};
+        // SplitMix64, so that neighbours have nothing in common.
+        let mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)) as usize;
+        More {
+            lives: [Unbounded, Ttl, JitteredTtl, Tti, Both, Own, Forever][mixed % 7],
+            time: [Default, System, Manual, Hurried][mixed / 7 % 4],
+            weighs: mixed / 28 % 2 == 0,
+            listens: mixed / 56 % 2 == 0,
+            counts: mixed / 112 % 2 == 0,
+        }
+    }
+
+    fn builder(self, builder: TestBuilder) -> TestBuilder {
+        let builder = match self.lives {
+            Lives::Unbounded => builder,
+            Lives::Ttl => builder.time_to_live(CENTURY),
+            Lives::JitteredTtl => builder.time_to_live(CENTURY).ttl_jitter(0.5),
+            Lives::Tti => builder.time_to_idle(CENTURY),
+            Lives::Both => builder.time_to_live(CENTURY).time_to_idle(CENTURY),
+            Lives::Own => builder.expiry(larder::after_access(|_, _| CENTURY)),
+            Lives::Forever => builder.time_to_live(Duration::MAX).time_to_idle(Duration::MAX),
+        };
+        let builder = match self.time {
+            Time::Default => builder,
+            Time::System => builder.clock(SystemClock::default()),
+            Time::Manual => builder.clock(ManualClock::new()),
+            Time::Hurried => builder.clock(Hurried::default()),
+        };
+        let builder = if self.weighs { builder.weigher(|_, _| 1) } else { builder };
+        let builder = if self.counts { builder.record_stats() } else { builder };
+        if self.listens { builder.on_removal(|_, _, _| {}) } else { builder }
+    }
 }
 
 impl Config {
     fn builder(self) -> TestBuilder {
+        self.more.builder(self.bounded())
+    }
+
+    fn bounded(self) -> TestBuilder {
         let hashing = match self.collide {
             true => Hashing::Constant,
             false => Hashing::Random(DefaultHashBuilder::default()),
@@ -92,7 +187,8 @@ fn configs() -> Vec<Config> {
         for capacity in [0, 1, 3, 100] {
             for bounds in [Bounds::Entries, Bounds::Weight, Bounds::Both] {
                 for (shards, collide) in [(1, false), (8, false), (1, true), (8, true)] {
-                    configs.push(Config { eviction, capacity, bounds, shards, collide });
+                    let more = More::some(configs.len() as u64);
+                    configs.push(Config { eviction, capacity, bounds, shards, collide, more });
                 }
             }
         }
@@ -104,6 +200,37 @@ fn for_each_config(test: impl Fn(Config)) {
     let configs = configs();
     assert!(configs.len() >= 200, "{} configurations", configs.len());
     configs.into_iter().for_each(test);
+}
+
+/// The settings of a configuration, each by its kind and value.
+fn settings(config: &Config) -> Vec<String> {
+    let Config { eviction, capacity, bounds, shards, collide, more } = config;
+    let More { lives, time, weighs, listens, counts } = more;
+    vec![
+        format!("{eviction:?}"),
+        format!("capacity {capacity}"),
+        format!("bounds {bounds:?}"),
+        format!("shards {shards}"),
+        format!("collide {collide}"),
+        format!("lives {lives:?}"),
+        format!("time {time:?}"),
+        format!("weighs {weighs}"),
+        format!("listens {listens}"),
+        format!("counts {counts}"),
+    ]
+}
+
+#[test]
+fn every_two_settings_meet_in_some_configuration() {
+    let rows: Vec<Vec<String>> = configs().iter().map(settings).collect();
+    for one in 0..rows[0].len() {
+        for other in 0..one {
+            let values = |kind: usize| rows.iter().map(|row| &row[kind]).collect::<BTreeSet<_>>();
+            let met: BTreeSet<_> = rows.iter().map(|row| (&row[one], &row[other])).collect();
+            let all = values(one).len() * values(other).len();
+            assert_eq!(met.len(), all, "{:?} and {:?}", values(one), values(other));
+        }
+    }
 }
 
 fn for_each_cache(test: impl Fn(Config, &TestCache)) {
