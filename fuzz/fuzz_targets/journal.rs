@@ -231,12 +231,17 @@ impl Storage {
 
 impl State {
     fn page(&self, page: usize) -> Vec<u8> {
-        self.pages.get(&page).cloned().unwrap_or_else(|| {
-            let (start, end) = (page * PAGE, self.image_length.min((page + 1) * PAGE));
-            let mut bytes = self.image.get(start..end).unwrap_or_default().to_vec();
-            bytes.resize(PAGE, 0);
-            bytes
-        })
+        let of_image = || self.image_part(page * PAGE, (page + 1) * PAGE);
+        self.pages.get(&page).cloned().unwrap_or_else(of_image)
+    }
+
+    /// What the image has there, and 0 beyond it.
+    fn image_part(&self, start: usize, end: usize) -> Vec<u8> {
+        let seen = &self.image[..self.image_length];
+        let mut bytes = Vec::with_capacity(end - start);
+        bytes.extend_from_slice(&seen[start.min(seen.len())..end.min(seen.len())]);
+        bytes.resize(end - start, 0);
+        bytes
     }
 
     fn write(&mut self, mut at: usize, mut bytes: &[u8]) {
@@ -277,15 +282,13 @@ impl StorageBackend for Storage {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let end = start.checked_add(length).filter(|end| *end <= state.length);
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let is_image = state.pages.range(start / PAGE..end.div_ceil(PAGE)).next().is_none();
-        if is_image && end <= state.image_length {
-            return Ok(state.image[start..end].to_vec());
+        let mut bytes = state.image_part(start, end);
+        for (page, content) in state.pages.range(start / PAGE..end.div_ceil(PAGE)) {
+            let (from, to) = (start.max(page * PAGE), end.min((page + 1) * PAGE));
+            let part = &content[from - page * PAGE..to - page * PAGE];
+            bytes[from - start..to - start].copy_from_slice(part);
         }
-        let first = start / PAGE;
-        let mut bytes: Vec<u8> =
-            (first..end.div_ceil(PAGE)).flat_map(|page| state.page(page)).collect();
-        bytes.truncate(end - first * PAGE);
-        Ok(bytes.split_off(start % PAGE))
+        Ok(bytes)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {

@@ -4,9 +4,48 @@
 //! it knows what is there, since every value that leaves is told: nothing else
 //! may be missing, nothing that is gone may be seen, every value is told once
 //! and for a cause that fits, and nobody is evicted while there is room.
+//!
+//! Of entries with a deadline it knows the times between which they expire: not
+//! a moment before the one, and nobody sees them from the other on. What has
+//! expired counts until it is told, since the cache may take its time.
 
 use crate::model::{Bounds, Entry, Key, Left, Value, Why};
 use std::collections::BTreeMap;
+
+/// Nanoseconds, by the cache's clock.
+pub type Time = u64;
+
+/// A time that never comes.
+pub const NEVER: Time = Time::MAX;
+
+/// When an entry ends: at some moment between the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ends {
+    pub earliest: Time,
+    pub latest: Time,
+    /// Set anew by every read, but no later than the time to live allows.
+    pub idle_for: Time,
+    pub live_until: (Time, Time),
+}
+
+impl Ends {
+    pub const NEVER: Ends =
+        Ends { earliest: NEVER, latest: NEVER, idle_for: NEVER, live_until: (NEVER, NEVER) };
+
+    /// Of an entry that is written now. A time to live may be up to a half
+    /// shorter.
+    pub fn new(now: Time, ttl: Time, tti: Time, has_jitter: bool) -> Self {
+        let shortest = if has_jitter && ttl != NEVER { ttl / 2 } else { ttl };
+        let live_until = (now.saturating_add(shortest), now.saturating_add(ttl));
+        Ends { idle_for: tti, live_until, ..Ends::NEVER }.used(now)
+    }
+
+    fn used(self, now: Time) -> Self {
+        let idle_until = now.saturating_add(self.idle_for);
+        let (earliest, latest) = self.live_until;
+        Ends { earliest: earliest.min(idle_until), latest: latest.min(idle_until), ..self }
+    }
+}
 
 /// What a call of the cache was meant to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +67,7 @@ pub struct Counts {
     pub explicit: u64,
     pub replaced: u64,
     pub size: u64,
+    pub expired: u64,
     pub invalidated: u64,
     pub rejected: u64,
 }
@@ -38,6 +78,9 @@ pub struct Ledger {
     present: BTreeMap<Key, Entry>,
     /// Invalidated, and not yet told: the cache may take its time.
     doomed: Vec<Entry>,
+    /// When each of them ends, by its value. Others never do.
+    ends: BTreeMap<Value, Ends>,
+    now: Time,
     counts: Counts,
 }
 
@@ -50,21 +93,83 @@ struct Pressure {
 
 impl Ledger {
     pub fn new(bounds: Bounds) -> Self {
-        let (present, doomed) = (BTreeMap::new(), Vec::new());
-        Ledger { bounds, present, doomed, counts: Counts::default() }
+        Ledger {
+            bounds,
+            present: BTreeMap::new(),
+            doomed: Vec::new(),
+            ends: BTreeMap::new(),
+            now: 0,
+            counts: Counts::default(),
+        }
     }
 
+    /// The latest time that the cache has seen.
+    pub fn set_now(&mut self, now: Time) {
+        assert!(now >= self.now, "time that goes back changes nothing");
+        self.now = now;
+    }
+
+    /// To be called before the write of this value is heard.
+    pub fn set_ends(&mut self, value: Value, ends: Ends) {
+        if ends != Ends::NEVER {
+            self.ends.insert(value, ends);
+        }
+    }
+
+    /// The entry was read, and seen.
+    pub fn used(&mut self, key: Key) {
+        if let Some(ends) = self.entry(key).and_then(|entry| self.ends.get_mut(&entry.value)) {
+            *ends = ends.used(self.now);
+        }
+    }
+
+    /// The entry may count as read, or not.
+    pub fn may_be_used(&mut self, key: Key) {
+        if let Some(ends) = self.entry(key).and_then(|entry| self.ends.get_mut(&entry.value)) {
+            ends.latest = ends.latest.max(ends.used(self.now).latest);
+        }
+    }
+
+    /// Whether the entry may have expired by now.
+    pub fn may_have_expired(&self, entry: &Entry) -> bool {
+        self.ends.get(&entry.value).is_some_and(|ends| ends.earliest <= self.now)
+    }
+
+    /// Whether nobody may see the entry any more.
+    pub fn has_expired(&self, entry: &Entry) -> bool {
+        self.ends.get(&entry.value).is_some_and(|ends| ends.latest <= self.now)
+    }
+
+    /// Whether `found` is what a look for `key` may see.
+    pub fn fits(&self, key: Key, found: Option<Value>) -> bool {
+        match (self.entry(key), found) {
+            (Some(entry), Some(value)) => entry.value == value && !self.has_expired(&entry),
+            (Some(entry), None) => self.may_have_expired(&entry),
+            (None, found) => found.is_none(),
+        }
+    }
+
+    /// Whether `pairs`, which are in order, are all that can be seen.
+    pub fn fits_all(&self, pairs: &[(Key, Value)]) -> bool {
+        pairs.iter().all(|(key, _)| self.present.contains_key(key))
+            && self.present.keys().all(|key| {
+                let found = pairs.iter().find(|pair| pair.0 == *key).map(|pair| pair.1);
+                self.fits(*key, found)
+            })
+    }
+
+    /// How many entries are there and cannot have expired.
+    pub fn len_min(&self) -> u64 {
+        self.present.values().filter(|entry| !self.may_have_expired(entry)).count() as u64
+    }
+
+    /// Whatever is there, seen or not.
     pub fn entry(&self, key: Key) -> Option<Entry> {
         self.present.get(&key).copied()
     }
 
     pub fn value(&self, key: Key) -> Option<Value> {
         self.entry(key).map(|entry| entry.value)
-    }
-
-    /// Every visible entry, in order of the keys.
-    pub fn pairs(&self) -> Vec<(Key, Value)> {
-        self.present.values().map(|entry| (entry.key, entry.value)).collect()
     }
 
     pub fn len(&self) -> u64 {
@@ -114,6 +219,7 @@ impl Ledger {
         for left in told {
             let fits = match left.why {
                 Why::Invalidated => self.bury(left),
+                Why::Expired => self.expired(left, &mut newcomer),
                 Why::Size => self.evicted(left, pressure, &mut newcomer),
                 Why::Rejected => self.rejected(left, &mut newcomer),
                 Why::Replaced => newcomer.is_some_and(|n| n.key == left.key) && self.take(left),
@@ -197,6 +303,19 @@ impl Ledger {
         self.entry(left.key).is_some_and(is_needed) && self.take(left)
     }
 
+    /// It may have been invalidated before, or just been written.
+    fn expired(&mut self, left: &Left, newcomer: &mut Option<Entry>) -> bool {
+        let has_ended = |ends: &Ends| ends.earliest <= self.now;
+        if !self.ends.get(&left.value).is_some_and(has_ended) {
+            return false;
+        }
+        if newcomer.take_if(|entry| entry.value == left.value).is_some() {
+            self.counts.stored += 1;
+            return true;
+        }
+        self.bury(left) || self.take(left)
+    }
+
     fn rejected(&mut self, left: &Left, newcomer: &mut Option<Entry>) -> bool {
         let is_it = |entry: &Entry| entry.key == left.key && entry.value == left.value;
         let refused = newcomer.take_if(|entry| is_it(entry));
@@ -204,7 +323,8 @@ impl Ledger {
     }
 
     fn take(&mut self, left: &Left) -> bool {
-        self.present.remove(&left.key).is_some_and(|entry| entry.value == left.value)
+        let is_it = self.entry(left.key).is_some_and(|entry| entry.value == left.value);
+        is_it && self.present.remove(&left.key).is_some()
     }
 
     fn count(&mut self, why: Why) {
@@ -213,6 +333,7 @@ impl Ledger {
             Why::Explicit => &mut counts.explicit,
             Why::Replaced => &mut counts.replaced,
             Why::Size => &mut counts.size,
+            Why::Expired => &mut counts.expired,
             Why::Invalidated => &mut counts.invalidated,
             Why::Rejected => &mut counts.rejected,
             Why::Closed => return,

@@ -47,6 +47,7 @@ pub enum Why {
     Explicit,
     Replaced,
     Size,
+    Expired,
     Invalidated,
     Rejected,
     Closed,

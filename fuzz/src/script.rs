@@ -7,6 +7,7 @@
 use crate::hashing::Hashing;
 use crate::model::{Bounds, Key, Tags, UNBOUNDED};
 use arbitrary::{Arbitrary, Result, Unstructured};
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -34,6 +35,10 @@ pub struct Settings {
     /// With a weigher, an entry weighs what its value says: 0 to 4.
     pub weighs: bool,
     pub records_stats: bool,
+    pub ttl: Lifetime,
+    pub tti: Lifetime,
+    /// Deadlines come up to a half earlier.
+    pub has_jitter: bool,
 }
 
 impl Settings {
@@ -101,6 +106,41 @@ impl Arbitrary<'_> for Bound {
         Ok(Bound(match bytes.arbitrary::<u8>()? % 64 {
             small @ 0..=40 => u64::from(small),
             _ => UNBOUNDED,
+        }))
+    }
+}
+
+/// How long an entry lives: mostly for ever, else for no time, a little, or
+/// longer than anybody waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lifetime(pub Option<Duration>);
+
+impl Arbitrary<'_> for Lifetime {
+    fn arbitrary(bytes: &mut Unstructured<'_>) -> Result<Self> {
+        Ok(Lifetime(match bytes.arbitrary::<u8>()? % 32 {
+            0..=15 => None,
+            16 => Some(Duration::ZERO),
+            17 => Some(Duration::MAX),
+            // Beyond what the cache can count, and just within it.
+            18 => Some(Duration::from_nanos(u64::MAX)),
+            19 => Some(Duration::from_nanos(u64::MAX - 1)),
+            small => Some(Duration::from_millis(u64::from(small) - 19)),
+        }))
+    }
+}
+
+/// How far the clock jumps: mostly milliseconds, sometimes a century or more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Jump(pub Duration);
+
+impl Arbitrary<'_> for Jump {
+    fn arbitrary(bytes: &mut Unstructured<'_>) -> Result<Self> {
+        Ok(Jump(match bytes.arbitrary::<u8>()? % 64 {
+            0 => Duration::MAX,
+            1 => Duration::from_secs(100 * 365 * 24 * 60 * 60),
+            2 => Duration::from_secs(60 * 60),
+            3 => Duration::from_nanos(1),
+            small => Duration::from_millis(u64::from(small) - 3),
         }))
     }
 }
@@ -173,6 +213,8 @@ pub enum Operation {
         key: SomeKey,
         weight: Option<SomeWeight>,
         tags: SomeTags,
+        /// Time to live, or else time to idle.
+        own: Option<(bool, Lifetime)>,
     },
     Remove(SomeKey),
     Invalidate(SomeKey),
@@ -205,6 +247,8 @@ pub enum Operation {
     },
     RunMaintenance,
     Validate,
+    Advance(Jump),
+    SetBack(Jump),
 }
 
 impl Arbitrary<'_> for Operation {
@@ -241,9 +285,12 @@ impl Arbitrary<'_> for Operation {
                 key: bytes.arbitrary()?,
                 weight: bytes.arbitrary()?,
                 tags: bytes.arbitrary()?,
+                own: bytes.arbitrary()?,
             },
             36..=45 => Operation::Insert(bytes.arbitrary()?),
             46..=47 => Operation::GetMany { first: bytes.arbitrary()?, times: bytes.arbitrary()? },
+            48 | 49 => Operation::Advance(bytes.arbitrary()?),
+            50 => Operation::SetBack(bytes.arbitrary()?),
             _ => Operation::Get(bytes.arbitrary()?),
         })
     }
