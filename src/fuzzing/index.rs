@@ -92,9 +92,9 @@ impl Trial {
         let hashes = &self.hashes;
         self.index.rebuild_alone(entries, |slot| hashes[&slot]);
         assert!(self.index.room() >= entries);
-        if self.index.room() == before {
-            // A walk goes by the size: a vault never makes the same size anew
-            // while something is in it.
+        if self.index.room() <= before {
+            // A walk knows a table by its size: a vault's index only grows, as
+            // long as something is in it.
             self.walk = None;
         }
     }
