@@ -62,7 +62,7 @@ impl Script<'_> {
             0 => 0,
             1 => byte / 4,
             // The high bits alone differ, or all of them.
-            2 => byte / 4 << 26 | 7,
+            2 => ((byte / 4) << 26) | 7,
             _ => byte.wrapping_mul(0x9E37_79B9),
         }
     }
