@@ -274,7 +274,7 @@ impl Size {
     fn home(self, hash: u32) -> usize {
         let (leading, shift) = self.twice();
         // 32 bits, 4, and a shift of at most 28: they fit.
-        ((u64::from(hash) * leading) << shift >> 33) as usize
+        (((u64::from(hash) * leading) << shift) >> 33) as usize
     }
 }
 
@@ -644,7 +644,7 @@ mod tests {
         for size in (4..300).chain([1 << 20, (1 << 30) + 1]).map(Size::of) {
             let lines = size.lines();
             assert_eq!((size.home(0), size.home(u32::MAX)), (0, lines - 1));
-            let scaled = |hash: u32| (u64::from(hash) * lines as u64 >> 32) as usize;
+            let scaled = |hash: u32| ((u64::from(hash) * lines as u64) >> 32) as usize;
             for hash in [1, 77, 1 << 20, 1 << 31, 0x9E37_79B9, u32::MAX - 9] {
                 assert_eq!(size.home(hash), scaled(hash));
             }
