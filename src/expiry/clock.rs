@@ -2,6 +2,7 @@
 
 use crate::sync::Mutex;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,10 @@ use std::time::Duration;
 /// Only differences matter, so it may count from any moment. It should not go
 /// back; if it does, the cache goes on with the latest time it has seen, so
 /// nothing that has expired comes back to life.
+///
+/// It is asked in the midst of other things, under locks, so a panic of it goes
+/// no further than the panic hook: for as long as it panics, it is taken to
+/// stand still.
 ///
 /// ```
 /// use larder::{Cache, Clock};
@@ -32,6 +37,11 @@ pub trait Clock: Send + Sync {
     /// The time since some fixed moment. Called by every look-up in a cache
     /// whose entries have deadlines, so it should be quick.
     fn now(&self) -> Duration;
+}
+
+/// What a user's clock says; `None` if it panics.
+pub(crate) fn asked(clock: &dyn Clock) -> Option<Duration> {
+    catch_unwind(AssertUnwindSafe(|| clock.now())).ok()
 }
 
 /// The system's monotonic clock, read the cheap way. The default.

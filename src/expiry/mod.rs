@@ -10,6 +10,7 @@ mod deadlines;
 pub(crate) mod wheel;
 
 pub(crate) use ages::{Ages, Freshness};
+pub(crate) use clock::asked;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use deadlines::{Deadlines, NEVER, Schedule, Span};
 
@@ -211,14 +212,14 @@ impl<K, V> Lifetimes<K, V> {
     /// Nanoseconds since the cache was made; never less than before.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        let now = match &self.time {
+        let (clock, start) = match &self.time {
             // Monotonic, the system promises.
             TimeSource::System(clock) => return clock.nanos(),
-            TimeSource::User { clock, start } => {
-                nanos(clock.now().saturating_sub(*start)).min(NEVER - 1)
-            }
+            TimeSource::User { clock, start } => (clock, *start),
         };
         let latest = self.latest.load(Ordering::Relaxed);
+        let Some(now) = asked(&**clock) else { return latest };
+        let now = nanos(now.saturating_sub(start)).min(NEVER - 1);
         if now > latest {
             // Once for each step of the clock, not for each look at it.
             self.latest.fetch_max(now, Ordering::Relaxed);
