@@ -225,7 +225,7 @@ where
         Q: ToKey<K> + ?Sized,
     {
         let alarm = ThreadAlarm::default();
-        let load = async { self.inner.loader.load(&key.to_key()).await };
+        let load = self.run_loader(key);
         let loaded = self.inner.cache.find_or_load(key, request, load, &alarm);
         block_on(loaded, &alarm).map(present)
     }
@@ -234,12 +234,19 @@ where
     where
         Q: ToKey<K> + ?Sized,
     {
-        let load = async {
-            let key = key.to_key();
-            self.inner.loader.load(&key).await
-        };
         let alarms = self.inner.cache.shared().alarms();
-        self.inner.cache.find_or_load(key, request, load, alarms).await.map(present)
+        self.inner.cache.find_or_load(key, request, self.run_loader(key), alarms).await.map(present)
+    }
+
+    async fn run_loader<Q>(&self, key: &Q) -> Result<Option<V>, E>
+    where
+        Q: ToKey<K> + ?Sized,
+    {
+        let key = key.to_key();
+        let loaded = self.inner.loader.load(&key).await;
+        // Before the value is on its way out: see `Taken::into_value`.
+        drop(key);
+        loaded
     }
 
     /// The cache itself. All its methods can also be called on this handle.

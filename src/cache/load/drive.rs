@@ -132,12 +132,12 @@ where
         let tags = self.shared.tags.set_of(&request.options.tags);
         loop {
             let mut visit = self.shard(hash).visit(&self.shared.hub);
-            match visit.board(hash, key, useless, request.is_forced) {
-                Boarding::Hit(value) => return Turn::Hit(value),
-                Boarding::Join(flight) => return Turn::Join(flight),
+            let turn = match visit.board(hash, key, useless, request.is_forced) {
+                Boarding::Hit(value) => Turn::Hit(value),
+                Boarding::Join(flight) => Turn::Join(flight),
                 // What the visit has removed is told after it, perhaps to
                 // someone who asks for this key: not while we lead.
-                Boarding::Free(_) if visit.has_consequences() => {}
+                Boarding::Free(_) if visit.has_consequences() => continue,
                 Boarding::Free(found) => {
                     let purpose = found.map_or(Purpose::Missing, Purpose::Reload);
                     let tags = found.map_or(tags, |slot| visit.tags_of(slot));
@@ -146,7 +146,10 @@ where
                     let lead = Lead::new(&self.shared, hash, owned, flight, tags, request);
                     return Turn::Lead(if found.is_some() { lead.reloading() } else { lead });
                 }
-            }
+            };
+            // Before the value is on its way out: see `Taken::into_value`.
+            drop((visit, owned));
+            return turn;
         }
     }
 
