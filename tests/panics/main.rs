@@ -1,0 +1,28 @@
+//! A panic in the user's code spoils nothing but the call that it ends.
+//!
+//! Keys, values and callbacks here are bombs: the n-th time that one kind of
+//! code runs, it panics. Each operation is run with each kind of bomb, first
+//! at its first use, then at its second, until the operation gets by without.
+//! After each panic all other keys have their values, the cache is in order,
+//! every method works from another thread, and in the end every value was told
+//! once, and every key and value dropped once.
+//!
+//! An operation that meets a kind of bomb is a *cell*. Each part counts its
+//! cells, and fails if there are fewer than before: then some code is not
+//! reached any more.
+
+#[path = "../common/quiet.rs"]
+mod quiet;
+#[path = "../common/watchdog.rs"]
+mod watchdog;
+
+mod bombs;
+mod entries;
+#[cfg(feature = "journal")]
+mod journal;
+mod loads;
+mod matrix;
+mod pantry;
+mod shop;
+mod stores;
+mod waiters;
