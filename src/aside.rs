@@ -13,6 +13,7 @@
 
 use crate::cache::{Cache, EntryOptions};
 use crate::hash::DefaultHashBuilder;
+use crate::steady::Steady;
 use crate::store::ReadError;
 use std::fmt;
 use std::future::Future;
@@ -160,12 +161,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> Drop for Invalidate<'_, K, V, S> {
         if self.touched.is_all {
             return self.cache.invalidate_all();
         }
+        let mut steady = Steady::default();
         for key in &self.touched.keys {
-            self.cache.invalidate(key);
+            let invalidate = || self.cache.invalidate(key);
+            // If it panics before it has done its work, it is done again.
+            if steady.step(invalidate).is_none() {
+                steady.step(invalidate);
+            }
         }
         for tag in &self.touched.tags {
             self.cache.invalidate_tag(tag);
         }
+        steady.finish_drop();
     }
 }
 

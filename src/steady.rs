@@ -27,6 +27,14 @@ impl Steady {
         }
     }
 
+    /// [`finish`](Steady::finish) for a `drop`, which may run as another panic
+    /// unwinds: that one goes on.
+    pub(crate) fn finish_drop(self) {
+        if !std::thread::panicking() {
+            self.finish();
+        }
+    }
+
     /// Raises the first panic, if there was one.
     pub(crate) fn finish(self) {
         if let Some(panic) = self.panic {
