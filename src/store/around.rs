@@ -10,6 +10,7 @@ use super::engine::Engine;
 use super::errors::WriteError;
 use super::{StoreKey, StoreValue};
 use crate::cache::Cache;
+use crate::steady::Steady;
 use std::hash::BuildHasher;
 
 /// Keys that the cache forgets when this is dropped: also after a panic, and
@@ -21,9 +22,15 @@ pub(crate) struct Forget<'a, K: StoreKey, V: StoreValue, S: BuildHasher> {
 
 impl<K: StoreKey, V: StoreValue, S: BuildHasher> Drop for Forget<'_, K, V, S> {
     fn drop(&mut self) {
+        let mut steady = Steady::default();
         for key in &self.keys {
-            self.cache.invalidate(key);
+            let invalidate = || self.cache.invalidate(key);
+            // If it panics before it has done its work, it is done again.
+            if steady.step(invalidate).is_none() {
+                steady.step(invalidate);
+            }
         }
+        steady.finish_drop();
     }
 }
 

@@ -255,8 +255,8 @@ where
         });
         let now = engine.now();
         for (key, version, change) in kept {
-            let key = Arc::new(key);
-            engine.visit(|state| state.queue.restore(&key, version, change, now));
+            let mut key = engine.named(key);
+            engine.visit(|state| state.queue.restore(&mut key, version, change, now));
             // The cache may have been filled before.
             engine.cache.invalidate(&*key);
         }

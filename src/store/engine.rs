@@ -1,13 +1,14 @@
 //! What all handles of a [`StoreCache`](super::StoreCache) share: the cache,
 //! the store, the queue, and who waits for what.
 //!
-//! One lock, [`State`], and no user code under it but `Hash` and `Eq` of keys
-//! and `Clone` of values: [`Engine::visit`] wakes and drops after it.
+//! One lock, [`State`], and no user code under it but `Eq` of keys and `Clone`
+//! of keys and values: [`Engine::visit`] wakes and drops after it.
 
 use crate::cache::{Cache, EntryOptions};
 use crate::expiry::{Clock, asked, nanos};
+use crate::steady::Steady;
 use crate::store::back::filter::Filter;
-use crate::store::back::queue::{Change, Queue, Unpinned};
+use crate::store::back::queue::{Change, Named, Queue, Unpinned};
 use crate::store::backend::Backend;
 use crate::store::errors::{CloseReport, FailedWrite};
 use crate::store::journal::Log;
@@ -149,10 +150,20 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
     /// moment, after it had already seen the newer one in the queue.
     #[inline]
     pub(crate) fn look(&self, key: &K) -> Option<Change<V>> {
-        if !self.filter.may_have(key) {
+        let hash = self.filter.hash(key);
+        if !self.filter.may_have(hash) {
             return None;
         }
-        self.state.lock().queue.look(key)
+        self.state.lock().queue.look(hash, key)
+    }
+
+    /// `key` as the queue knows it.
+    pub(crate) fn named(&self, key: K) -> Named<K> {
+        Named::new(key, self.filter.hasher())
+    }
+
+    pub(crate) fn hash(&self, key: &K) -> u64 {
+        self.filter.hash(key)
     }
 
     /// Tells dead letters. A callback that panics is counted, and called again
@@ -218,14 +229,19 @@ impl<K: StoreKey, V: StoreValue, St, S> Drop for Waiter<'_, K, V, St, S> {
 /// has it.
 pub(crate) struct Pinned<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
     engine: &'a Engine<K, V, St, S>,
-    key: Arc<K>,
+    key: Named<K>,
     is_shown: bool,
 }
 
 impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Pinned<'a, K, V, St, S> {
     /// Stands for the pin that the queue has just put on `key`.
-    pub(crate) fn new(engine: &'a Engine<K, V, St, S>, key: &Arc<K>) -> Self {
-        Pinned { engine, key: Arc::clone(key), is_shown: true }
+    pub(crate) fn new(engine: &'a Engine<K, V, St, S>, key: &Named<K>) -> Self {
+        Pinned { engine, key: key.clone(), is_shown: true }
+    }
+
+    /// The cache has not got the change.
+    pub(crate) fn distrust(&mut self) {
+        self.is_shown = false;
     }
 
     /// Lets the cache have the change. Listeners and `Drop` may run here, and
@@ -243,16 +259,24 @@ impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Pinned<'a, K, V, St, S>
 
 impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Drop for Pinned<'_, K, V, St, S> {
     fn drop(&mut self) {
-        let (engine, key) = (self.engine, &*self.key);
+        let (engine, key) = (self.engine, &self.key);
+        // Whatever the user's code does on the way, the pin goes.
+        let mut steady = Steady::default();
         if !self.is_shown {
-            engine.visit(|state| state.queue.distrust(key));
+            steady.step(|| engine.visit(|state| state.queue.distrust(key)));
         }
         let mut cleaned = None;
-        while let Unpinned::Overlapped(overlaps) =
-            engine.visit(|state| state.queue.unpin(key, cleaned))
-        {
-            engine.cache.invalidate(key);
+        loop {
+            let mut unpinned = Unpinned::Done;
+            steady.step(|| engine.visit(|state| unpinned = state.queue.unpin(key, cleaned)));
+            let Unpinned::Overlapped(overlaps) = unpinned else { break };
+            // If it panics before it has done its work, it is done again.
+            let invalidate = || engine.cache.invalidate(&**key);
+            if steady.step(invalidate).is_none() {
+                steady.step(invalidate);
+            }
             cleaned = Some(overlaps);
         }
+        steady.finish_drop();
     }
 }

@@ -1,7 +1,7 @@
 //! Writing many keys with few calls of the store.
 
 use super::around::Forget;
-use super::back::queue::Boarding;
+use super::back::queue::{Boarding, Named};
 use super::backend::Backend;
 use super::engine::Engine;
 use super::errors::WriteError;
@@ -42,8 +42,8 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
         backend: &B,
         entries: Vec<(K, V)>,
     ) -> Outcomes<B::Error> {
-        let (keys, values): (Vec<Arc<K>>, Vec<V>) =
-            entries.into_iter().map(|(key, value)| (Arc::new(key), value)).unzip();
+        let (mut keys, values): (Vec<Named<K>>, Vec<V>) =
+            entries.into_iter().map(|(key, value)| (self.named(key), value)).unzip();
         let owner = backend.owner();
         // All at once: two callers that boarded one key after the other could
         // each have what the other one waits for.
@@ -51,17 +51,20 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
             backend,
             |state| &mut state.turns,
             None,
-            |state| match state.queue.board_all(&keys, owner) {
+            |state| match state.queue.board_all(&mut keys, owner) {
                 Boarding::Busy => None,
-                other => Some(other),
+                Boarding::Begun => {
+                    let aboard = keys.iter().map(|key| Aboard::new(self, key.clone()));
+                    Some(Ok(aboard.collect::<Vec<_>>()))
+                }
+                Boarding::Recursive => Some(Err(WriteError::Recursive)),
+                Boarding::Closed => Some(Err(WriteError::Closed)),
             },
         );
-        match boarding.await {
-            Some(Boarding::Begun) => {}
-            Some(Boarding::Recursive) => return refused(keys.len(), &WriteError::Recursive),
-            _ => return refused(keys.len(), &WriteError::Closed),
-        }
-        let aboard: Vec<_> = keys.iter().map(|key| Aboard::new(self, Arc::clone(key))).collect();
+        let aboard = match boarding.await.unwrap_or(Err(WriteError::Closed)) {
+            Ok(aboard) => aboard,
+            Err(error) => return refused(keys.len(), &error),
+        };
         let pairs: Vec<(&K, &V)> = keys.iter().map(|key| &**key).zip(&values).collect();
         let answer = self.write_many(backend, &pairs).await;
         drop(pairs);
@@ -135,20 +138,18 @@ fn refused<E>(len: usize, error: &WriteError<E>) -> Outcomes<E> {
 /// The last entry of each key, and for each entry that was given, which of
 /// these it became.
 fn without_duplicates<K: StoreKey, V>(entries: Vec<(K, V)>) -> (Vec<usize>, Vec<(K, V)>) {
+    let mut of_key: HashMap<&K, usize> = HashMap::with_capacity(entries.len());
     let mut places = Vec::with_capacity(entries.len());
-    let mut of_key: HashMap<K, usize> = HashMap::with_capacity(entries.len());
-    let mut unique: Vec<(K, V)> = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        match of_key.get(&key) {
-            Some(&place) => {
-                unique[place].1 = value;
-                places.push(place);
-            }
-            None => {
-                of_key.insert(key.clone(), unique.len());
-                places.push(unique.len());
-                unique.push((key, value));
-            }
+    for (key, _) in &entries {
+        let next = of_key.len();
+        places.push(*of_key.entry(key).or_insert(next));
+    }
+    let mut unique: Vec<(K, V)> = Vec::with_capacity(of_key.len());
+    drop(of_key);
+    for (place, (key, value)) in places.iter().zip(entries) {
+        match unique.get_mut(*place) {
+            Some(earlier) => earlier.1 = value,
+            None => unique.push((key, value)),
         }
     }
     (places, unique)

@@ -9,12 +9,13 @@
 //!   unpin                  the record is gone; readers see the cache
 //! ```
 
-use super::back::queue::{Boarding, Change, Landing};
+use super::back::queue::{Boarding, Change, Landing, Named};
 use super::backend::Backend;
 use super::engine::{Engine, Pinned};
 use super::errors::WriteError;
 use super::{StoreKey, StoreValue};
 use crate::cache::EntryOptions;
+use crate::steady::Steady;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,29 +25,35 @@ use std::sync::atomic::Ordering;
 /// store has.
 pub(crate) struct Aboard<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
     engine: &'a Engine<K, V, St, S>,
-    key: Arc<K>,
+    key: Named<K>,
     has_landed: bool,
     pin: Pinned<'a, K, V, St, S>,
 }
 
 impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Aboard<'a, K, V, St, S> {
-    pub(crate) fn new(engine: &'a Engine<K, V, St, S>, key: Arc<K>) -> Self {
+    pub(crate) fn new(engine: &'a Engine<K, V, St, S>, key: Named<K>) -> Self {
         let pin = Pinned::new(engine, &key);
         Aboard { engine, key, has_landed: false, pin }
     }
 
     fn land(&mut self, landing: Landing<V>) {
+        // It lands, whatever the user's code does on the way.
+        let mut steady = Steady::default();
+        self.has_landed = true;
         if matches!(landing, Landing::Unknown) {
             // First the cache, since readers look there once we have landed.
-            self.engine.cache.invalidate(&*self.key);
+            // If that panics, the pin does it again.
+            steady.step(|| self.engine.cache.invalidate(&*self.key));
         }
         let now = self.engine.now();
-        self.engine.visit(|state| {
-            state.queue.land(&self.key, landing, now);
-            state.ring_waiters();
-            state.ring_workers();
+        steady.step(|| {
+            self.engine.visit(|state| {
+                state.queue.land(&self.key, landing, now);
+                state.ring_waiters();
+                state.ring_workers();
+            });
         });
-        self.has_landed = true;
+        steady.finish_drop();
     }
 
     /// The store has answered.
@@ -58,7 +65,10 @@ impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Aboard<'a, K, V, St, S>
     ) -> Result<(), WriteError<E>> {
         match outcome {
             Ok(()) => {
-                self.land(Landing::Stored(change.clone()));
+                let for_readers = change.clone();
+                // Until the cache has it: what is dropped on the way may panic.
+                self.pin.distrust();
+                self.land(Landing::Stored(for_readers));
                 self.pin.show(change, options);
                 Ok(())
             }
@@ -93,38 +103,35 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         St: Sync,
         S: Sync + Send,
     {
-        let key = Arc::new(key);
+        let mut key = self.named(key);
         let owner = backend.owner();
         let boarding = self.wait(
             backend,
             |state| &mut state.turns,
             None,
-            |state| match state.queue.board(&key, owner) {
+            |state| match state.queue.board(&mut key, owner) {
                 Boarding::Busy => None,
-                other => Some(other),
+                Boarding::Begun => Some(Ok(Aboard::new(self, key.clone()))),
+                Boarding::Recursive => Some(Err(WriteError::Recursive)),
+                Boarding::Closed => Some(Err(WriteError::Closed)),
             },
         );
-        match boarding.await {
-            Some(Boarding::Begun) => {}
-            Some(Boarding::Recursive) => return Err(WriteError::Recursive),
-            _ => return Err(WriteError::Closed),
-        }
-        self.fly(backend, key, (change, options)).await
+        let aboard = boarding.await.unwrap_or(Err(WriteError::Closed))?;
+        self.fly(backend, aboard, (change, options)).await
     }
 
     /// Calls the store for a key that has been boarded.
     pub(crate) async fn fly<B: Backend<K, V>>(
         &self,
         backend: &B,
-        key: Arc<K>,
+        aboard: Aboard<'_, K, V, St, S>,
         (change, options): (Change<V>, EntryOptions),
     ) -> Result<(), WriteError<B::Error>>
     where
         St: Sync,
         S: Sync + Send,
     {
-        let aboard = Aboard::new(self, Arc::clone(&key));
-        let outcome = self.call(backend, &key, &change).await;
+        let outcome = self.call(backend, &aboard.key, &change).await;
         aboard.settle(outcome, change, options)
     }
 

@@ -25,20 +25,28 @@ impl Filter {
         &self.hasher
     }
 
-    fn counter<Q: Hash + ?Sized>(&self, key: &Q) -> &AtomicU32 {
-        &self.counters[self.hasher.hash_one(key) as usize % COUNTERS]
+    /// What the other methods ask for instead of `key`.
+    #[inline]
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
     }
 
-    pub(super) fn add<Q: Hash + ?Sized>(&self, key: &Q) {
-        self.counter(key).fetch_add(1, Ordering::Release);
+    #[inline]
+    fn counter(&self, hash: u64) -> &AtomicU32 {
+        &self.counters[hash as usize % COUNTERS]
     }
 
-    pub(super) fn remove<Q: Hash + ?Sized>(&self, key: &Q) {
-        self.counter(key).fetch_sub(1, Ordering::Release);
+    pub(super) fn add(&self, hash: u64) {
+        self.counter(hash).fetch_add(1, Ordering::Release);
     }
 
-    /// Whether there may be a record of `key`.
-    pub(crate) fn may_have<Q: Hash + ?Sized>(&self, key: &Q) -> bool {
-        self.counter(key).load(Ordering::Acquire) > 0
+    pub(super) fn remove(&self, hash: u64) {
+        self.counter(hash).fetch_sub(1, Ordering::Release);
+    }
+
+    /// Whether there may be a record of the key.
+    #[inline]
+    pub(crate) fn may_have(&self, hash: u64) -> bool {
+        self.counter(hash).load(Ordering::Acquire) > 0
     }
 }

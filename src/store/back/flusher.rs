@@ -4,7 +4,8 @@
 //! `run_due`, `flush` or `close` where there is neither. The queue decides; all
 //! that is here is the calls and the waiting.
 
-use super::queue::{Item, Verdict, Work};
+use super::queue::{Item, Verdict};
+use crate::steady::Steady;
 use crate::store::backend::Backend;
 use crate::store::engine::{Engine, State};
 use crate::store::errors::{CloseReport, Failure, FlushError, FlushReport};
@@ -20,6 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+
+/// How long a worker waits before it tries again what has panicked.
+const AFTER_PANIC: Duration = Duration::from_millis(50);
 
 /// What a worker has found.
 pub(crate) enum Step {
@@ -76,18 +80,23 @@ impl<K: StoreKey, V: StoreValue, St, S> InFlight<'_, K, V, St, S> {
         }
         drop(stored);
         let now = self.engine.now();
-        let dead = self.engine.visit(|state| {
-            for (item, verdict) in items.iter().zip(verdicts) {
-                state.queue.finish(item, verdict, now);
-            }
-            if is_split {
-                state.queue.align(&items, now);
-            }
-            state.ring_waiters();
-            state.ring_workers();
-            state.queue.take_dead()
+        // All of them land, whatever the user's code does on the way.
+        let (mut steady, mut outer) = (Steady::default(), Steady::default());
+        outer.step(|| {
+            self.engine.visit(|state| {
+                for (item, verdict) in items.iter().zip(verdicts) {
+                    steady.step(|| state.queue.finish(item, verdict, now));
+                }
+                if is_split {
+                    state.queue.align(&items, now);
+                }
+                state.ring_waiters();
+                state.ring_workers();
+            });
         });
-        self.engine.tell(dead);
+        self.engine.tell(self.engine.visit(|state| state.queue.take_dead()));
+        steady.finish();
+        outer.finish();
     }
 }
 
@@ -98,13 +107,18 @@ impl<K: StoreKey, V: StoreValue, St, S> Drop for InFlight<'_, K, V, St, S> {
             return;
         }
         let now = self.engine.now();
-        self.engine.visit(|state| {
-            for item in &items {
-                state.queue.finish(item, Verdict::Cancelled, now);
-            }
-            state.ring_waiters();
-            state.ring_workers();
+        let (mut steady, mut outer) = (Steady::default(), Steady::default());
+        outer.step(|| {
+            self.engine.visit(|state| {
+                for item in &items {
+                    steady.step(|| state.queue.finish(item, Verdict::Cancelled, now));
+                }
+                state.ring_waiters();
+                state.ring_workers();
+            });
         });
+        steady.finish_drop();
+        outer.finish_drop();
     }
 }
 
@@ -112,13 +126,22 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
     /// Serves the queue until everything is over.
     pub(crate) async fn serve<B: Backend<K, V>>(&self, backend: &B) {
         loop {
-            match self.step(backend).await {
-                Step::Worked => {}
-                Step::Idle(due) => self.idle(backend, due).await,
-                Step::Over => return,
+            match caught(self.step(backend)).await {
+                Ok(Step::Worked) => {}
+                Ok(Step::Idle(due)) => self.idle(backend, due).await,
+                Ok(Step::Over) => return,
+                // A clone or a drop of the user's. Others rely on this worker.
+                Err(_) => self.pause(backend).await,
             }
             self.end_if_late();
         }
+    }
+
+    /// What has panicked may do so again at once.
+    async fn pause<B: Backend<K, V>>(&self, backend: &B) {
+        let until = self.earlier(deadline_in(AFTER_PANIC));
+        let is_over = |state: &mut State<K, V>| state.queue.is_over().then_some(());
+        self.wait(backend, |state| &mut state.workers, until, is_over).await;
     }
 
     /// Does one batch of what is due.
@@ -132,12 +155,13 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                 // There is more: let another one come and help.
                 state.ring_workers();
             }
+            // Here already, in case that something else ends this step.
+            let in_flight = |items| InFlight { engine: self, items };
+            let work = work.map(|work| (in_flight(work.writes), in_flight(work.deletes)));
             (work.ok_or(is_over), due)
         });
         match work {
-            Ok(Work { writes, deletes }) => {
-                let writes = InFlight { engine: self, items: writes };
-                let deletes = InFlight { engine: self, items: deletes };
+            Ok((writes, deletes)) => {
                 self.fly_batch(backend, writes).await;
                 self.fly_batch(backend, deletes).await;
                 Step::Worked
@@ -190,11 +214,12 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
         key: Option<&K>,
         deadline: Option<Instant>,
     ) -> Result<FlushReport<K>, FlushError> {
-        let id = self.visit(|state| {
+        let key = key.map(|key| (self.hash(key), key));
+        let lift = self.visit(|state| {
             state.ring_workers();
-            state.queue.barrier(key)
+            Lift { engine: self, id: state.queue.barrier(key) }
         });
-        let lift = Lift { engine: self, id };
+        let id = lift.id;
         let is_reached = self.drain(backend, deadline, |state| state.queue.is_reached(id)).await;
         if !is_reached {
             return Err(FlushError::TimedOut { left: self.visit(|s| s.queue.remaining(id)) });
@@ -266,12 +291,14 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
 impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
     /// Gives up what is left, unless that has happened already.
     pub(crate) fn end(&self) -> CloseReport<K> {
+        // It ends, whatever the user's code does on the way.
+        let mut steady = Steady::default();
         let (report, dead) = self.visit(|state| {
             if let Some(report) = &state.report {
                 return (report.clone(), Vec::new());
             }
-            let failed = state.queue.failed_keys();
-            let (left, in_flight) = state.queue.abandon();
+            let failed = steady.step(|| state.queue.failed_keys()).unwrap_or_default();
+            let (left, in_flight) = state.queue.abandon(&mut steady);
             let report = CloseReport { failed, left, in_flight };
             state.report = Some(report.clone());
             state.ring_workers();
@@ -282,6 +309,7 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
             journal.close();
         }
         self.tell(dead);
+        steady.finish();
         report
     }
 

@@ -20,10 +20,12 @@ use super::engine::{Engine, Pinned};
 use super::errors::{FailedWrite, WriteError};
 use super::journal::{Commit, Entry};
 use super::policy::{Overflow, WriteBack};
+use super::through::Aboard;
 use super::wait::deadline_in;
 use super::{StoreKey, StoreValue};
 use crate::cache::EntryOptions;
-use queue::{Admission, Boarding, Change, Ticket};
+use crate::steady::Steady;
+use queue::{Admission, Boarding, Change, Named, Ticket};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +36,7 @@ use std::time::Duration;
 /// not differ from what this process believes.
 struct Admitted<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
     engine: &'a Engine<K, V, St, S>,
-    key: Arc<K>,
+    key: Named<K>,
     version: u64,
     change: Option<(Ticket, Change<V>)>,
     commit: Option<Arc<Commit>>,
@@ -45,7 +47,7 @@ struct Admitted<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
 enum Asked<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
     Admitted(Admitted<'a, K, V, St, S>),
     /// No room: the writer has boarded the key and shall call the store.
-    Boarded(Arc<K>, Change<V>),
+    Boarded(Aboard<'a, K, V, St, S>, Change<V>),
     Failed(Refusal),
 }
 
@@ -59,8 +61,11 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Admitted<'_, K, V, St, S> {
     /// Records the change and lets the cache have it. False if everything
     /// ended meanwhile.
     fn publish(mut self, options: EntryOptions) -> bool {
+        // Before the ticket is taken: it may panic.
+        let for_cache = self.change.as_ref().and_then(|(_, change)| change.clone());
         let Some((ticket, change)) = self.change.take() else { return false };
-        let for_cache = change.clone();
+        // Until the cache has it: what is dropped on the way may panic.
+        self.pin.distrust();
         let is_taken = self.record(ticket, change);
         if is_taken {
             self.pin.show(for_cache, options);
@@ -93,9 +98,14 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Drop for Admitted<'_, K, V,
         let Some((ticket, change)) = self.change.take() else { return };
         let may_be_journaled = self.commit.as_ref().is_some_and(|commit| !commit.has_failed());
         if may_be_journaled {
-            if self.record(ticket, change.clone()) {
-                self.pin.show(change, EntryOptions::new());
+            let mut steady = Steady::default();
+            let for_cache = steady.step(|| change.clone());
+            self.pin.distrust();
+            let is_taken = steady.step(|| self.record(ticket, change)).unwrap_or(true);
+            if let Some(change) = for_cache.filter(|_| is_taken) {
+                steady.step(|| self.pin.show(change, EntryOptions::new()));
             }
+            steady.finish_drop();
         } else {
             self.engine.visit(|state| {
                 state.queue.withdraw(ticket);
@@ -115,7 +125,7 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
     ) -> Result<(), WriteError<B::Error>> {
         match self.ask(backend, settings, key, change).await? {
             Asked::Admitted(admitted) => complete(admitted, options).await,
-            Asked::Boarded(key, change) => self.fly(backend, key, (change, options)).await,
+            Asked::Boarded(aboard, change) => self.fly(backend, aboard, (change, options)).await,
             Asked::Failed(_) => Err(WriteError::Closed),
         }
     }
@@ -138,9 +148,9 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
             for (key, change) in entries.by_ref().take(chunk) {
                 asked.push(match self.ask(backend, settings, key, change).await {
                     Ok(Asked::Admitted(admitted)) => Ok(Some(admitted)),
-                    Ok(Asked::Boarded(key, change)) => {
+                    Ok(Asked::Boarded(aboard, change)) => {
                         let options = EntryOptions::new();
-                        self.fly(backend, key, (change, options)).await.map(|()| None)
+                        self.fly(backend, aboard, (change, options)).await.map(|()| None)
                     }
                     Ok(Asked::Failed(_)) => Err(WriteError::Closed),
                     Err(error) => Err(error),
@@ -173,21 +183,21 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
             Overflow::Block { timeout } => timeout,
             _ => Duration::ZERO,
         };
-        let key = Arc::new(key);
+        let mut key = self.named(key);
         let mut offer = Some((entry, change));
         let mut dirty = 0;
         let asked = self.wait(
             backend,
             |state| &mut state.space,
             deadline_in(timeout),
-            |state| match state.queue.admit(&key) {
+            |state| match state.queue.admit(&mut key) {
                 Admission::Closed => Some(Asked::Failed(Refusal::Closed)),
                 Admission::Admitted(ticket) => {
                     let (entry, change) = offer.take()?;
                     let version = state.queue.next_version();
                     let commit = self.enqueue(version, entry);
                     let pin = Pinned::new(self, &key);
-                    let key = Arc::clone(&key);
+                    let key = key.clone();
                     let change = Some((ticket, change));
                     Some(Asked::Admitted(Admitted {
                         engine: self,
@@ -203,10 +213,11 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                     match overflow {
                         Overflow::Block { .. } => None,
                         Overflow::Reject => Some(Asked::Failed(Refusal::Full { dirty })),
-                        Overflow::WriteThrough => match state.queue.board(&key, owner) {
+                        Overflow::WriteThrough => match state.queue.board(&mut key, owner) {
                             Boarding::Begun => {
+                                let aboard = Aboard::new(self, key.clone());
                                 let (_, change) = offer.take()?;
-                                Some(Asked::Boarded(Arc::clone(&key), change))
+                                Some(Asked::Boarded(aboard, change))
                             }
                             // A key in flight is dirty, and so was admitted.
                             _ => Some(Asked::Failed(Refusal::Closed)),
@@ -234,16 +245,21 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         let discarded = self.visit(|state| {
             let discarded = state.queue.discard_failed();
             state.ring_waiters();
-            discarded
+            // Here already, in case that a drop ends this.
+            let pinned = |(key, version, write)| (Pinned::new(self, &key), key, version, write);
+            discarded.into_iter().map(pinned).collect::<Vec<_>>()
         });
         let mut writes = Vec::with_capacity(discarded.len());
-        for (key, version, write) in discarded {
-            drop(Pinned::new(self, &key));
+        let mut steady = Steady::default();
+        for (pinned, key, version, write) in discarded {
+            steady.step(|| drop(pinned));
             if let Some(journal) = &self.journal {
-                journal.forget(&[(&key, version)]);
+                steady.step(|| journal.forget(&[(&key, version)]));
             }
             writes.extend(write);
+            steady.step(|| drop(key));
         }
+        steady.finish();
         writes
     }
 }

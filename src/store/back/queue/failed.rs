@@ -1,12 +1,11 @@
 //! Writes that were given up.
 
-use super::{Place, Queue};
+use super::{Named, Place, Queue};
 use crate::store::errors::FailedWrite;
 use std::hash::Hash;
-use std::sync::Arc;
 
 /// A key that was given up for good, the version, and what there was to write.
-pub(crate) type Discarded<K, V> = (Arc<K>, u64, Option<FailedWrite<K, V>>);
+pub(crate) type Discarded<K, V> = (Named<K>, u64, Option<FailedWrite<K, V>>);
 
 impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     pub(crate) fn failed(&self) -> Vec<FailedWrite<K, V>> {
@@ -37,11 +36,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     /// Gives the failed writes up for good; they are pinned, so that their
     /// cached values can be forgotten, with their versions.
     pub(crate) fn discard_failed(&mut self) -> Vec<Discarded<K, V>> {
+        // First all the clones: if one panics, nothing has changed.
+        let write = |key: &Named<K>| self.records.get(key)?.failed_write(key, false);
+        let writes: Vec<_> = self.failed.values().map(write).collect();
         let failed = std::mem::take(&mut self.failed);
         let mut discarded = Vec::with_capacity(failed.len());
-        for key in failed.into_values() {
+        for (key, write) in failed.into_values().zip(writes) {
             let Some(record) = self.records.get_mut(&key) else { continue };
-            let write = record.failed_write(&key, false);
             let version = record.version;
             record.unit = None;
             record.place = Place::Nowhere;

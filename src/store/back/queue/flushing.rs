@@ -1,16 +1,16 @@
 //! Barriers, and the end.
 
-use super::{Barrier, Place, Queue, Record};
+use super::{Barrier, Named, Place, Queue, Record};
+use crate::steady::Steady;
 use crate::store::errors::Failure;
 use std::hash::Hash;
-use std::sync::Arc;
 
 impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     /// Hastens all that was written so far, or `key` alone, and returns a
     /// number to ask [`is_reached`](Queue::is_reached) with.
-    pub(crate) fn barrier(&mut self, key: Option<&K>) -> u64 {
+    pub(crate) fn barrier(&mut self, key: Option<(u64, &K)>) -> u64 {
         let mut upto = self.unit;
-        let key = key.map(|key| self.records.get_key_value(key).map(|(key, _)| Arc::clone(key)));
+        let key = key.map(|(hash, key)| self.records.find(hash, key).map(|(key, _)| key.clone()));
         let (key, remaining) = match key {
             None => {
                 self.hurry = upto;
@@ -50,16 +50,16 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         };
         let barrier = self.barriers.swap_remove(at);
         self.trash.push((barrier.key.clone(), None));
-        let is_meant = |key: &Arc<K>| barrier.key.as_ref().is_none_or(|own| own == key);
+        let is_meant = |key: &Named<K>| barrier.key.as_ref().is_none_or(|own| own.is(key));
         let failed = self.failed.range(..=barrier.upto).map(|(_, key)| key);
         failed.filter(|key| is_meant(key)).map(|key| K::clone(key)).collect()
     }
 
-    pub(super) fn resolve(&mut self, key: &Arc<K>, unit: Option<u64>) {
+    pub(super) fn resolve(&mut self, key: &Named<K>, unit: Option<u64>) {
         let Some(unit) = unit else { return };
         self.units -= 1;
         for barrier in &mut self.barriers {
-            let is_meant = barrier.key.as_ref().is_none_or(|own| own == key);
+            let is_meant = barrier.key.as_ref().is_none_or(|own| own.is(key));
             if is_meant && unit <= barrier.upto {
                 barrier.remaining -= 1;
             }
@@ -74,7 +74,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         }
         self.is_closed = true;
         self.hurry = u64::MAX;
-        let waiting: Vec<Arc<K>> = self.timed.values().cloned().collect();
+        let waiting: Vec<Named<K>> = self.timed.values().cloned().collect();
         for key in waiting {
             self.schedule(&key, 0);
         }
@@ -90,10 +90,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     }
 
     /// Ends everything: gives up what waits, and takes no more retries.
-    /// Returns the keys that were waiting and those in flight.
-    pub(crate) fn abandon(&mut self) -> (Vec<K>, Vec<K>) {
+    /// Returns the keys that were waiting and those in flight, but for those
+    /// whose clone panics, which `steady` is left to tell.
+    pub(crate) fn abandon(&mut self, steady: &mut Steady) -> (Vec<K>, Vec<K>) {
         self.is_closed = true;
-        let waiting: Vec<Arc<K>> =
+        let waiting: Vec<Named<K>> =
             self.fresh.values().chain(self.timed.values()).cloned().collect();
         self.fresh.clear();
         self.timed.clear();
@@ -101,16 +102,16 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
             if let Some(record) = self.records.get_mut(key) {
                 record.failure.get_or_insert(Failure::Closed);
             }
-            self.bury(key);
+            steady.step(|| self.bury(key));
         }
         self.is_over = true;
         let mut in_flight = Vec::new();
         for (key, record) in self.records.iter().filter(|(_, record)| record.is_under_way()) {
             self.counts.dead += 1;
-            self.dead.extend(record.failed_write(key, true));
-            in_flight.push(K::clone(key));
+            self.dead.extend(steady.step(|| record.failed_write(key, true)).flatten());
+            in_flight.extend(steady.step(|| K::clone(key)));
         }
-        (waiting.iter().map(|key| K::clone(key)).collect(), in_flight)
+        (waiting.iter().filter_map(|key| steady.step(|| K::clone(key))).collect(), in_flight)
     }
 
     pub(crate) fn is_over(&self) -> bool {

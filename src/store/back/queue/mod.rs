@@ -1,8 +1,8 @@
 //! The queue of writes: what is due, what is in flight, what was acknowledged,
 //! what is tried again and when.
 //!
-//! A state machine: no thread, no clock, no user code but `Hash` and `Eq` of
-//! keys and `Clone` of values. Time is handed in, in nanoseconds.
+//! A state machine: no thread, no clock, no user code but `Eq` of a key that is
+//! met, before anything is changed, and `Clone` of keys and values. Time is handed in, in nanoseconds.
 //!
 //! ```text
 //!                put                 take                    stored
@@ -28,6 +28,7 @@
 
 mod failed;
 mod flushing;
+mod records;
 #[cfg(all(test, not(larder_loom), not(larder_shuttle)))]
 mod tests;
 mod workers;
@@ -35,14 +36,16 @@ mod writers;
 
 use super::backoff::Backoff;
 use super::filter::Filter;
-use crate::hash::DefaultHashBuilder;
 use crate::store::errors::{FailedWrite, Failure};
 use crate::store::policy::WriteBack;
 use crate::sync::thread::ThreadId;
+use records::Records;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::Arc;
+
+pub(crate) use records::Named;
 
 /// What a write does to its key: a value, or the absence of one.
 pub(crate) type Change<V> = Option<V>;
@@ -133,7 +136,7 @@ pub(crate) enum Unpinned {
 
 /// One change in a batch.
 pub(crate) struct Item<K, V> {
-    pub(crate) key: Arc<K>,
+    pub(crate) key: Named<K>,
     pub(crate) version: u64,
     pub(crate) change: Change<V>,
 }
@@ -159,7 +162,7 @@ pub(crate) enum Verdict {
 struct Barrier<K> {
     id: u64,
     upto: u64,
-    key: Option<Arc<K>>,
+    key: Option<Named<K>>,
     remaining: usize,
 }
 
@@ -179,12 +182,12 @@ pub(crate) struct Queue<K, V> {
     max_dirty: usize,
     max_attempts: u32,
     backoff: Backoff,
-    records: HashMap<Arc<K>, Record<V>, DefaultHashBuilder>,
+    records: Records<K, V>,
     /// Units that have not been tried, by age.
-    fresh: BTreeMap<u64, Arc<K>>,
+    fresh: BTreeMap<u64, Named<K>>,
     /// Units that wait to be tried again, by time.
-    timed: BTreeMap<(u64, u64), Arc<K>>,
-    failed: BTreeMap<u64, Arc<K>>,
+    timed: BTreeMap<(u64, u64), Named<K>>,
+    failed: BTreeMap<u64, Named<K>>,
     /// Records that are not stored.
     dirty: usize,
     /// Admitted writers that will add another one.
@@ -209,7 +212,7 @@ pub(crate) struct Queue<K, V> {
 }
 
 /// Keys and values whose `Drop` is the user's code.
-pub(crate) type Trash<K, V> = SmallVec<[(Option<Arc<K>>, Option<V>); 2]>;
+pub(crate) type Trash<K, V> = SmallVec<[(Option<Named<K>>, Option<V>); 2]>;
 
 impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     pub(crate) fn new(settings: &WriteBack, filter: Arc<Filter>) -> Self {
@@ -219,7 +222,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
             max_dirty: settings.max_dirty,
             max_attempts: settings.max_attempts,
             backoff: Backoff::new(settings),
-            records: HashMap::with_hasher(filter.hasher().clone()),
+            records: Records::new(),
             fresh: BTreeMap::new(),
             timed: BTreeMap::new(),
             failed: BTreeMap::new(),
@@ -242,8 +245,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     }
 
     /// What a reader sees of `key`, if the queue has a say.
-    pub(crate) fn look(&self, key: &K) -> Option<Change<V>> {
-        self.records.get(key)?.change.clone()
+    pub(crate) fn look(&self, hash: u64, key: &K) -> Option<Change<V>> {
+        self.records.find(hash, key)?.1.change.clone()
     }
 
     pub(crate) fn dirty(&self) -> usize {
@@ -301,7 +304,11 @@ impl<V> Record<V> {
         usize::from(waiting) + usize::from(flying)
     }
 
-    fn failed_write<K: Clone>(&self, key: &Arc<K>, is_in_flight: bool) -> Option<FailedWrite<K, V>>
+    fn failed_write<K: Clone>(
+        &self,
+        key: &Named<K>,
+        is_in_flight: bool,
+    ) -> Option<FailedWrite<K, V>>
     where
         V: Clone,
     {

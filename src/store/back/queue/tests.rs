@@ -10,21 +10,22 @@ const KEYS: u8 = 4;
 impl Queue<u8, u32> {
     /// Counts everything anew, and compares.
     fn check_books(&self) {
-        let records = self.records.values();
-        assert_eq!(self.dirty, records.clone().filter(|record| record.is_dirty()).count());
-        assert_eq!(self.units, records.map(Record::units).sum::<usize>());
-        for (key, record) in &self.records {
+        let records = || self.records.values();
+        assert_eq!(self.dirty, records().filter(|record| record.is_dirty()).count());
+        assert_eq!(self.units, records().map(Record::units).sum::<usize>());
+        for (key, record) in self.records.iter() {
             let (unit, place) = (record.unit, record.place);
-            let is_at = |wanted: bool, found: Option<&Arc<u8>>| {
-                assert_eq!(wanted, found == Some(key), "{key} is in {place:?}");
+            let is_at = |wanted: bool, found: Option<&Named<u8>>| {
+                let is_found = found.is_some_and(|found| found.is(key));
+                assert_eq!(wanted, is_found, "{} is in {place:?}", **key);
             };
             is_at(place == Place::Fresh, self.fresh.get(&unit.unwrap_or(0)));
             is_at(place == Place::Failed, self.failed.get(&unit.unwrap_or(0)));
             if let Place::Timed(due) = place {
                 is_at(true, self.timed.get(&(due, unit.unwrap_or(0))));
             }
-            assert!(self.filter.may_have(&**key));
-            assert!(record.pins > 0 || record.is_dirty(), "{key} is of no use");
+            assert!(self.filter.may_have(key.hash()));
+            assert!(record.pins > 0 || record.is_dirty(), "{} is of no use", **key);
         }
         let waiting = |wanted: fn(&Place) -> bool| {
             self.records.values().filter(|record| wanted(&record.place)).count()
@@ -33,7 +34,7 @@ impl Queue<u8, u32> {
         assert_eq!(self.timed.len(), waiting(|place| matches!(place, Place::Timed(_))));
         assert_eq!(self.failed.len(), waiting(|place| *place == Place::Failed));
         for barrier in &self.barriers {
-            let is_meant = |key: &Arc<u8>| barrier.key.as_ref().is_none_or(|own| own == key);
+            let is_meant = |key: &Named<u8>| barrier.key.as_ref().is_none_or(|own| own.is(key));
             let units =
                 self.records.iter().filter(|(key, _)| is_meant(key)).flat_map(|(_, record)| {
                     let waiting = record.unit.filter(|_| record.place != Place::Failed);
@@ -85,9 +86,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Trial {
     queue: Queue<u8, u32>,
     now: u64,
-    admitted: Vec<(Arc<u8>, Ticket, u64)>,
+    admitted: Vec<(Named<u8>, Ticket, u64)>,
     flying: Vec<Item<u8, u32>>,
-    boarded: Vec<Arc<u8>>,
+    boarded: Vec<Named<u8>>,
     barriers: Vec<u64>,
     /// The last version of each key that was stored.
     stored: [u64; KEYS as usize],
@@ -114,15 +115,19 @@ impl Trial {
         }
     }
 
-    fn unpin(&mut self, key: &u8) {
+    fn named(&self, key: u8) -> Named<u8> {
+        Named::new(key, self.queue.filter.hasher())
+    }
+
+    fn unpin(&mut self, key: &Named<u8>) {
         if let Unpinned::Overlapped(overlaps) = self.queue.unpin(key, None) {
             assert_eq!(self.queue.unpin(key, Some(overlaps)), Unpinned::Done);
         }
     }
 
     fn admit(&mut self, key: u8) {
-        let key = Arc::new(key);
-        match self.queue.admit(&key) {
+        let mut key = self.named(key);
+        match self.queue.admit(&mut key) {
             Admission::Admitted(ticket) => {
                 let version = self.queue.next_version();
                 self.admitted.push((key, ticket, version));
@@ -159,7 +164,7 @@ impl Trial {
                 if let Some(work) = self.queue.take(self.now) {
                     let items = work.writes.into_iter().chain(work.deletes);
                     for item in items {
-                        let flies = self.flying.iter().any(|other| other.key == item.key);
+                        let flies = self.flying.iter().any(|other| *other.key == *item.key);
                         assert!(!flies, "two calls for one key");
                         assert!(item.version > self.stored[usize::from(*item.key)]);
                         self.flying.push(item);
@@ -168,14 +173,19 @@ impl Trial {
             }
             Step::Finish(at, verdict) => self.finish(at, verdict),
             Step::Board(key) => {
-                let key = Arc::new(key);
-                let waits = self.queue.records.get(&key).is_some_and(|r| r.unit.is_some());
-                if !waits && self.queue.board(&key, None) == Boarding::Begun {
+                let mut key = self.named(key);
+                let record = self.queue.records.find(key.hash(), &key);
+                let waits = record.is_some_and(|(_, record)| record.unit.is_some());
+                if !waits && self.queue.board(&mut key, None) == Boarding::Begun {
                     self.boarded.push(key);
                 }
             }
             Step::Land(at, landing) => self.land(at, landing),
-            Step::Barrier(key) => self.barriers.push(self.queue.barrier(key.as_ref())),
+            Step::Barrier(key) => {
+                let key = key.map(|key| (self.named(key).hash(), key));
+                let key = key.as_ref().map(|(hash, key)| (*hash, key));
+                self.barriers.push(self.queue.barrier(key));
+            }
             Step::Lift(at) => {
                 if !self.barriers.is_empty() {
                     let id = self.barriers.remove(at % self.barriers.len());
@@ -241,7 +251,7 @@ impl Trial {
         }
         assert!(self.barriers.iter().all(|id| self.queue.is_reached(*id)));
         assert_eq!((self.queue.dirty, self.queue.units, self.queue.records.len()), (0, 0, 0));
-        assert!((0..KEYS).all(|key| !self.queue.filter.may_have(&key)));
+        assert!((0..KEYS).all(|key| !self.queue.filter.may_have(self.named(key).hash())));
     }
 }
 
@@ -265,8 +275,8 @@ fn crowds_of_retries_and_of_new_writes_do_not_keep_each_other_waiting() {
     let settings = WriteBack::new().batch(1).delay(Duration::ZERO).jitter(0.0);
     let mut queue: Queue<u8, u32> = Queue::new(&settings, Arc::new(Filter::new()));
     let put = |queue: &mut Queue<u8, u32>, key: u8, now| {
-        let key = Arc::new(key);
-        let Admission::Admitted(ticket) = queue.admit(&key) else { panic!("there is room") };
+        let mut key = Named::new(key, queue.filter.hasher());
+        let Admission::Admitted(ticket) = queue.admit(&mut key) else { panic!("there is room") };
         let version = queue.next_version();
         queue.record(&key, ticket, (version, Some(0)), now);
         queue.unpin(&key, None);

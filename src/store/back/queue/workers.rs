@@ -1,10 +1,10 @@
 //! What workers ask of the queue: what is due, and what follows from what came
 //! of it.
 
-use super::{Change, Flight, Item, Place, Queue, Verdict, Work};
+use super::{Change, Flight, Item, Named, Place, Queue, Verdict, Work};
+use crate::steady::Steady;
 use crate::store::errors::{FailedWrite, Failure};
 use std::hash::Hash;
-use std::sync::Arc;
 
 impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     /// When there will be something to do; `None` if nothing is waiting.
@@ -14,7 +14,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         timed.into_iter().chain(fresh).min()
     }
 
-    pub(super) fn fresh_due(&self, unit: u64, key: &Arc<K>) -> u64 {
+    pub(super) fn fresh_due(&self, unit: u64, key: &Named<K>) -> u64 {
         if unit <= self.hurry || self.fresh.len() >= self.batch {
             return 0;
         }
@@ -42,23 +42,23 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     }
 
     pub(super) fn take_fresh(&mut self, work: &mut Work<K, V>) {
-        let keys: Vec<Arc<K>> = self.fresh.values().take(self.batch).cloned().collect();
+        let keys: Vec<Named<K>> = self.fresh.values().take(self.batch).cloned().collect();
         self.depart(keys, work);
     }
 
     /// Those that may share a batch, of those that are due.
     pub(super) fn take_timed(&mut self, now: u64, work: &mut Work<K, V>) {
-        let limit_of = |key: &Arc<K>| self.records.get(key).map_or(1, |record| record.limit);
+        let limit_of = |key: &Named<K>| self.records.get(key).map_or(1, |record| record.limit);
         let Some(limit) = self.timed.values().next().map(limit_of) else { return };
         let due = self.timed.iter().take(limit).take_while(|((due, _), _)| *due <= now);
         let keys = due.map(|(_, key)| key).take_while(|key| limit_of(key) == limit);
-        let keys: Vec<Arc<K>> = keys.cloned().collect();
+        let keys: Vec<Named<K>> = keys.cloned().collect();
         self.depart(keys, work);
     }
 
-    pub(super) fn depart(&mut self, keys: Vec<Arc<K>>, work: &mut Work<K, V>) {
+    pub(super) fn depart(&mut self, keys: Vec<Named<K>>, work: &mut Work<K, V>) {
         // First all the clones: if one panics, nothing has changed.
-        let change = |key: &Arc<K>| self.records.get(key).and_then(|r| r.change.clone());
+        let change = |key: &Named<K>| self.records.get(key).and_then(|r| r.change.clone());
         let changes: Vec<Option<Change<V>>> = keys.iter().map(change).collect();
         for (key, change) in keys.into_iter().zip(changes) {
             let Some(record) = self.records.get_mut(&key) else { continue };
@@ -88,7 +88,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
                 match record.unit {
                     Some(unit) => {
                         record.place = Place::Fresh;
-                        self.fresh.insert(unit, Arc::clone(key));
+                        self.fresh.insert(unit, key.clone());
                     }
                     None => self.dirty -= 1,
                 }
@@ -119,7 +119,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
 
     pub(super) fn fail(
         &mut self,
-        key: &Arc<K>,
+        key: &Named<K>,
         flight: Flight,
         (failure, is_own_fault, limit): (Failure, bool, usize),
         now: u64,
@@ -161,7 +161,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     }
 
     /// Moves a unit that waits to be tried to another time.
-    pub(super) fn schedule(&mut self, key: &Arc<K>, due: u64) {
+    pub(super) fn schedule(&mut self, key: &Named<K>, due: u64) {
         let Some(record) = self.records.get_mut(key) else { return };
         let Some(unit) = record.unit else { return };
         match record.place {
@@ -172,21 +172,25 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
             Place::Nowhere => {}
         }
         record.place = Place::Timed(due);
-        self.timed.insert((due, unit), Arc::clone(key));
+        self.timed.insert((due, unit), key.clone());
     }
 
     /// Gives a unit up: into the failed set, and told as a dead letter, unless
     /// it was told when everything ended.
-    pub(super) fn bury(&mut self, key: &Arc<K>) {
+    pub(super) fn bury(&mut self, key: &Named<K>) {
         let Some(record) = self.records.get_mut(key) else { return };
         let Some(unit) = record.unit else { return };
+        // A clone that panics costs no more than the letter.
+        let mut steady = Steady::default();
+        let letter = steady.step(|| (!self.is_over).then(|| record.failed_write(key, false)));
         record.place = Place::Failed;
-        self.failed.insert(unit, Arc::clone(key));
+        self.failed.insert(unit, key.clone());
         if !self.is_over {
             self.counts.dead += 1;
-            self.dead.extend(record.failed_write(key, false));
+            self.dead.extend(letter.flatten().flatten());
         }
         self.resolve(key, Some(unit));
+        steady.finish();
     }
 
     /// Dead letters since the last call.

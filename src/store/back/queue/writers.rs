@@ -1,17 +1,27 @@
 //! What writers ask of the queue: room, a place in the order of a key, or the
 //! right to call the store themselves.
 
-use super::{Admission, Boarding, Change, Flight, Landing, Place, Queue, Record, Ticket, Unpinned};
+use super::{
+    Admission, Boarding, Change, Flight, Landing, Named, Place, Queue, Record, Ticket, Unpinned,
+};
 use crate::sync::thread::ThreadId;
 use std::hash::Hash;
-use std::sync::Arc;
 
 impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
+    /// Makes `key` the one that the queue knows, if it knows an equal one.
+    fn meet(&mut self, key: &mut Named<K>) {
+        let known = self.records.find(key.hash(), key).map(|(known, _)| known.clone());
+        if let Some(known) = known.filter(|known| !known.is(key)) {
+            self.trash.push((Some(std::mem::replace(key, known)), None));
+        }
+    }
+
     /// Asks for the right to record a change of `key`, and pins it.
-    pub(crate) fn admit(&mut self, key: &Arc<K>) -> Admission {
+    pub(crate) fn admit(&mut self, key: &mut Named<K>) -> Admission {
         if self.is_closed {
             return Admission::Closed;
         }
+        self.meet(key);
         let is_dirty = self.records.get(key).is_some_and(Record::is_dirty);
         if !is_dirty && self.dirty + self.reserved >= self.max_dirty {
             return Admission::Full { dirty: self.dirty };
@@ -38,7 +48,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     /// Records a change. Whether a worker should look at it now.
     pub(crate) fn record(
         &mut self,
-        key: &Arc<K>,
+        key: &Named<K>,
         ticket: Ticket,
         (version, change): (u64, Change<V>),
         now: u64,
@@ -82,7 +92,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     }
 
     /// A new unit of a record that has none: fresh, or behind a flight.
-    pub(super) fn begin_unit(&mut self, key: &Arc<K>, now: u64) -> bool {
+    pub(super) fn begin_unit(&mut self, key: &Named<K>, now: u64) -> bool {
         let Some(record) = self.records.get_mut(key) else { return false };
         self.unit += 1;
         self.units += 1;
@@ -93,14 +103,21 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
             return false;
         }
         record.place = Place::Fresh;
-        self.fresh.insert(self.unit, Arc::clone(key));
+        self.fresh.insert(self.unit, key.clone());
         let waiting = self.fresh.len();
         waiting == 1 || waiting == self.batch || self.unit <= self.hurry
     }
 
     /// Takes in what the journal has kept from an earlier process, whatever
     /// room there is.
-    pub(crate) fn restore(&mut self, key: &Arc<K>, version: u64, change: Change<V>, now: u64) {
+    pub(crate) fn restore(
+        &mut self,
+        key: &mut Named<K>,
+        version: u64,
+        change: Change<V>,
+        now: u64,
+    ) {
+        self.meet(key);
         self.pin(key);
         self.pending += 1;
         self.record(key, Ticket { takes_room: false }, (version, change), now);
@@ -108,34 +125,36 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     }
 
     /// Boards all of `keys`, which differ, or none.
-    pub(crate) fn board_all(&mut self, keys: &[Arc<K>], owner: Option<ThreadId>) -> Boarding {
+    pub(crate) fn board_all(&mut self, keys: &mut [Named<K>], owner: Option<ThreadId>) -> Boarding {
         if self.is_closed {
             return Boarding::Closed;
         }
+        keys.iter_mut().for_each(|key| self.meet(key));
         let flying = keys.iter().find_map(|key| self.records.get(key)?.flight.as_ref());
         if let Some(flight) = flying {
             let is_mine = owner.is_some() && flight.owner == owner;
             return if is_mine { Boarding::Recursive } else { Boarding::Busy };
         }
         for key in keys {
-            self.board(key, owner);
+            self.take_off(key, owner);
         }
         Boarding::Begun
     }
 
-    /// Puts a pin on `key`.
-    pub(super) fn pin(&mut self, key: &Arc<K>) {
-        let record = self.records.entry(Arc::clone(key)).or_insert_with(|| {
-            self.filter.add(key);
-            Record::new(self.batch)
-        });
+    /// Puts a pin on `key`, which has been met.
+    fn pin(&mut self, key: &Named<K>) {
+        if self.records.get(key).is_none() {
+            self.filter.add(key.hash());
+            self.records.add(key.clone(), Record::new(self.batch));
+        }
+        let Some(record) = self.records.get_mut(key) else { return };
         record.overlaps += u32::from(record.pins > 0);
         record.pins += 1;
     }
 
     /// Takes a pin off `key`, once the cache has the change. `cleaned` is the
     /// number that an earlier try returned.
-    pub(crate) fn unpin(&mut self, key: &K, cleaned: Option<u32>) -> Unpinned {
+    pub(crate) fn unpin(&mut self, key: &Named<K>, cleaned: Option<u32>) -> Unpinned {
         let Some(record) = self.records.get_mut(key) else { return Unpinned::Done };
         let is_settled = record.overlaps == 0 || cleaned == Some(record.overlaps);
         if record.pins == 1 && !is_settled {
@@ -151,17 +170,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
 
     /// The cached value of `key` can not be trusted: the last pin to go shall
     /// forget it.
-    pub(crate) fn distrust(&mut self, key: &K) {
+    pub(crate) fn distrust(&mut self, key: &Named<K>) {
         if let Some(record) = self.records.get_mut(key) {
             record.overlaps += 1;
         }
     }
 
     /// Takes the record of `key` out if nothing needs it.
-    pub(super) fn sweep(&mut self, key: &K) {
+    pub(super) fn sweep(&mut self, key: &Named<K>) {
         if self.records.get(key).is_some_and(|record| record.pins == 0 && !record.is_dirty()) {
-            if let Some((key, record)) = self.records.remove_entry(key) {
-                self.filter.remove(&key);
+            if let Some((key, record)) = self.records.remove(key) {
+                self.filter.remove(key.hash());
                 self.trash.push((Some(key), record.change.flatten()));
             }
         }
@@ -169,14 +188,20 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
 
     /// A writer wants to call the store itself, now, for `key`, which has no
     /// unit that waits. If it may, the key is pinned.
-    pub(crate) fn board(&mut self, key: &Arc<K>, owner: Option<ThreadId>) -> Boarding {
+    pub(crate) fn board(&mut self, key: &mut Named<K>, owner: Option<ThreadId>) -> Boarding {
         if self.is_closed {
             return Boarding::Closed;
         }
+        self.meet(key);
         if let Some(flight) = self.records.get(key).and_then(|record| record.flight.as_ref()) {
             let is_mine = owner.is_some() && flight.owner == owner;
             return if is_mine { Boarding::Recursive } else { Boarding::Busy };
         }
+        self.take_off(key, owner);
+        Boarding::Begun
+    }
+
+    fn take_off(&mut self, key: &Named<K>, owner: Option<ThreadId>) {
         self.pin(key);
         let version = self.next_version();
         self.counts.writes += 1;
@@ -184,11 +209,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
             self.dirty += usize::from(!record.is_dirty());
             record.flight = Some(Flight { version, unit: None, since: 0, owner });
         }
-        Boarding::Begun
     }
 
     /// A writer's own call of the store has ended; its pin remains.
-    pub(crate) fn land(&mut self, key: &Arc<K>, landing: Landing<V>, now: u64) {
+    pub(crate) fn land(&mut self, key: &Named<K>, landing: Landing<V>, now: u64) {
         let Some(record) = self.records.get_mut(key) else { return };
         let Some(flight) = record.flight.take() else { return };
         self.counts.stored += u64::from(matches!(landing, Landing::Stored(_)));
@@ -196,7 +220,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
             // Written again meanwhile, which is newer.
             record.place = Place::Fresh;
             record.since = record.since.min(now);
-            self.fresh.insert(unit, Arc::clone(key));
+            self.fresh.insert(unit, key.clone());
             return;
         }
         self.dirty -= 1;
