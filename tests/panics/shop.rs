@@ -113,19 +113,11 @@ pub enum Policy {
 pub struct Shape {
     pub policy: Policy,
     pub is_async: bool,
-    pub has_listener: bool,
 }
 
 impl Shape {
     pub fn all(is_async: bool, policies: &[Policy]) -> Vec<Shape> {
-        let both = |policy: &Policy| {
-            [false, true].map(|has_listener| Shape { policy: *policy, is_async, has_listener })
-        };
-        policies.iter().flat_map(both).collect()
-    }
-
-    pub fn is_back(self) -> bool {
-        !matches!(self.policy, Policy::Through | Policy::Around)
+        policies.iter().map(|policy| Shape { policy: *policy, is_async }).collect()
     }
 }
 
@@ -146,11 +138,11 @@ impl Shop {
         let census = Arc::<Census>::default();
         let table = Table { census: Arc::clone(&census), ..Table::default() };
         let (table, time) = (Arc::new(table), Time::default());
-        let mut cache = Cache::builder().capacity(8).shards(2).weigher(weigh);
-        if shape.has_listener {
-            cache = cache.on_removal(Told::default().listener());
-        }
+        let cache = Cache::builder().capacity(8).shards(2).weigher(weigh);
+        let cache = cache.on_removal(Told::default().listener());
         let settings = WriteBack::new().workers(0).max_attempts(1).delay(Duration::ZERO).batch(4);
+        // The clock stands still, and a flush waits for what is tried again.
+        let settings = settings.backoff(Duration::ZERO, Duration::ZERO);
         let settings = match shape.policy {
             Policy::Cramped => settings.max_dirty(2).overflow(Overflow::WriteThrough),
             _ => settings,
