@@ -22,6 +22,8 @@ mod entries;
 mod journal;
 mod loads;
 mod matrix;
+#[cfg(feature = "macros")]
+mod memo;
 mod pantry;
 mod shop;
 mod stores;

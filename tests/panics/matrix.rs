@@ -86,12 +86,13 @@ pub trait Scene: Send + Sync + Sized + 'static {
 pub fn explode<S: Scene>(
     shapes: &[S::Shape],
     operations: &'static [Operation<S>],
+    bombs: &[Bomb],
 ) -> BTreeSet<(&'static str, Bomb)> {
     keep_quiet_about(BOOM);
     let (mut cells, mut spoilt) = (BTreeSet::new(), Vec::new());
     for shape in shapes.iter().copied() {
         for operation in operations {
-            for bomb in Bomb::ALL {
+            for bomb in bombs.iter().copied() {
                 // Each of the first, and some of the later.
                 for at_use in (1..12).chain((12..).step_by(7)) {
                     let what = format!("{}, {bomb:?} at use {at_use}, {shape:?}", operation.name);
