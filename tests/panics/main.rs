@@ -28,3 +28,12 @@ mod pantry;
 mod shop;
 mod stores;
 mod waiters;
+
+/// All the cells that are there at the least, if all features are on.
+#[cfg(all(feature = "journal", feature = "macros"))]
+const _: () = {
+    let (loads, stores) = (loads::CELLS, stores::CELLS);
+    let loads = loads[0] + loads[1] + loads[2] + loads[3];
+    let stores = stores[0] + stores[1] + stores[2] + stores[3] + stores[4] + stores[5];
+    assert!(entries::CELLS + loads + stores + memo::CELLS == 1962);
+};

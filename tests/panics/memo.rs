@@ -151,7 +151,7 @@ impl Scene for Study {
 }
 
 /// So many operations meet so many bombs, at the least.
-pub const CELLS: usize = 1;
+pub const CELLS: usize = 103;
 
 /// One test: the caches of functions are there once.
 #[test]

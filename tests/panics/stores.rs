@@ -160,7 +160,7 @@ const OPERATIONS: &[Operation<Shop>] = &[
 ];
 
 /// So many operations meet so many bombs, at the least.
-pub const CELLS: [usize; 6] = [1; 6];
+pub const CELLS: [usize; 6] = [248, 248, 247, 247, 99, 23];
 
 #[track_caller]
 fn check(is_async: bool, policies: &[Policy], bombs: &[Bomb], at_least: usize) {
