@@ -176,6 +176,8 @@ impl<K: Eq, V: Clone> Lead<K, V> {
     fn succeed(mut self, value: &V) {
         let nanos = self.took();
         let shared = Arc::clone(&self.shared);
+        // Weighers and the like may ask for this key before it has landed.
+        let _leading = AtTheControls::of(&self.flight);
         let mut unstored = Some(value.clone());
         while let Some(copy) = &unstored {
             let (incoming, was_found) = self.incoming(copy);

@@ -5,7 +5,7 @@ use super::lead::{Lead, at_the_controls};
 use super::request::sure;
 use super::{LoadError, ToKey};
 use crate::cache::{Cache, EntryOptions};
-use crate::flight::{Alarm, Flight, Landing, ThreadAlarm, block_on};
+use crate::flight::{Alarm, AtTheControls, Flight, Landing, ThreadAlarm, block_on};
 use crate::sync::modelled;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -256,21 +256,34 @@ where
         let load = pin!(async { load.await.map(|pairs| Vec::from_iter(pairs)) });
         at_the_controls(&flights, load).await
     };
+    // What is dropped, weighed and told from here on may ask for any of them
+    // that has not landed. The last is at the bottom, and the next on top.
+    let controls = leads.iter().rev().map(|lead| AtTheControls::of(lead.flight()));
+    let mut leading: Vec<AtTheControls> = controls.collect();
     let values = match loaded {
         Ok(Ok(pairs)) => sort(pairs, &leads),
         Ok(Err(error)) => {
             let error = Arc::new(error);
             for lead in leads {
                 let _ = lead.land(Err(Arc::clone(&error)));
+                leading.pop();
             }
             return Err(LoadError::Failed(error));
         }
         Err(panic) => {
-            leads.into_iter().for_each(|lead| lead.fail(Landing::Panicked));
+            for lead in leads {
+                lead.fail(Landing::Panicked);
+                leading.pop();
+            }
             resume_unwind(panic)
         }
     };
-    leads.into_iter().zip(values).map(|(lead, value)| lead.land(Ok(value))).collect()
+    let land = |(lead, value): (Lead<K, V>, Option<V>)| {
+        let landed = lead.land(Ok(value));
+        leading.pop();
+        landed
+    };
+    leads.into_iter().zip(values).map(land).collect()
 }
 
 /// The values of `leads`, in their order.
