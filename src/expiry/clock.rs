@@ -12,8 +12,8 @@ use std::time::Duration;
 /// back; if it does, the cache goes on with the latest time it has seen, so
 /// nothing that has expired comes back to life.
 ///
-/// It is asked in the midst of other things, under locks, so a panic of it goes
-/// no further than the panic hook: for as long as it panics, it is taken to
+/// It is asked in the midst of other things, under locks, so it must not use
+/// the cache, and a panic of it goes no further than the panic hook: for as long as it panics, it is taken to
 /// stand still.
 ///
 /// ```

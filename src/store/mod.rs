@@ -59,7 +59,8 @@
 //! No lock is held while the store, a listener or a callback runs, so all of
 //! them may use the cache. For threads, a store that writes the very key that
 //! it is being written for is told so ([`WriteError::Recursive`]); a task that
-//! does so waits for itself.
+//! does so waits for itself, and so does a `flush` without a limit that is
+//! called from within the store.
 //!
 //! # Tasks
 //!

@@ -1,25 +1,21 @@
-//! Every callback may use the cache that calls it.
+//! Reading, writing and computing.
 //!
 //! Each callback calls each method, for the key at hand and for another one,
 //! in caches with room and without. Whatever would have to wait for itself is
 //! refused, alone or in a circle of threads; nothing hangs.
 
-#[path = "common/quiet.rs"]
-mod quiet;
-#[path = "common/watchdog.rs"]
-mod watchdog;
-
+use crate::quiet::{keep_quiet_about, message_of};
+use crate::watchdog::must_end;
 use larder::{Cache, Compute, ComputeError, EntryOptions, Equivalent, Eviction, Expiry, Outcome};
 use parking_lot::Mutex;
-use quiet::{keep_quiet_about, message_of};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
-use watchdog::must_end;
 
 /// The key that is inserted, computed, removed …
 const KEY: u64 = 0;
@@ -360,6 +356,7 @@ const LOST_KEYS: &[Trigger] = &[
 /// Calls every method from `callback`, each in its own cache and thread.
 fn check(callback: Callback, triggers: &[Trigger], is_computing: bool) {
     keep_quiet_about(REFUSAL);
+    let mut cells = BTreeSet::new();
     for shape in Shape::all() {
         for trigger in triggers {
             let has_callback = match callback {
@@ -391,10 +388,12 @@ fn check(callback: Callback, triggers: &[Trigger], is_computing: bool) {
                             assert!(is_refused, "refused: {what}");
                         }
                     }
+                    cells.insert((trigger.name, trigger.has_key, method.name, target));
                 }
             }
         }
     }
+    assert_eq!(cells.len(), triggers.len() * METHODS.len() * 2, "not all was tried");
 }
 
 /// Returns whether the callback was called.
