@@ -141,15 +141,16 @@ impl<K, V> Slab<K, V> {
         self.cell(slot).hash.load(Ordering::Acquire)
     }
 
-    /// What `look` says of the cell of a slot that a reader has found. It may be
-    /// gone again, if it was emptied since.
+    /// What `look` says of the cell of a slot that a reader has found, or what
+    /// `gone` says if it was emptied since, and is not there any more.
     #[inline(always)]
     pub(crate) fn with_cell<'a, R>(
         &'a self,
         slot: Slot,
+        gone: impl FnOnce() -> Option<R>,
         look: impl FnOnce(&'a Cell<K, V>) -> Option<R>,
     ) -> Option<R> {
-        self.cells.with(slot, look)
+        self.cells.with(slot, gone, look)
     }
 
     /// Whether no entry ever had a tag.
@@ -252,6 +253,11 @@ impl<K, V> Slab<K, V> {
         let cell = self.tags.get()?.get(slot)?;
         // SAFETY: tags are written only when the cell is filled or emptied.
         Some(cell.0.with(|tags| unsafe { &*tags }))
+    }
+
+    /// Up to where the memory reaches that `len` cells need.
+    pub(crate) fn end_of_memory(&self, len: usize) -> usize {
+        Chunks::<Cell<K, V>>::end_of_chunk(len)
     }
 
     /// Takes out the memory of all cells from about `index` on, which are

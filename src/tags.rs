@@ -165,6 +165,22 @@ impl Members {
         }
     }
 
+    /// The entry with `tags` that was at `from` is at `to` now.
+    pub(crate) fn follow(&mut self, from: Slot, to: Slot, tags: &TagSet) {
+        for tag in tags.iter() {
+            if let Some(group) = self.groups.get_mut(&address(tag)) {
+                group.slots.remove(&from);
+                group.slots.insert(to);
+            }
+        }
+    }
+
+    /// Gives back memory, if there is much more than is needed.
+    pub(crate) fn cut(&mut self) {
+        self.groups.values_mut().for_each(|group| group.slots.shrink_to_fit());
+        self.groups.shrink_to_fit();
+    }
+
     /// The entries that have `tag`.
     pub(crate) fn of(&self, tag: &Arc<TagState>) -> Vec<Slot> {
         self.groups.get(&address(tag)).map_or_else(Vec::new, |g| g.slots.iter().copied().collect())

@@ -17,8 +17,9 @@
 
 #[cfg(all(test, larder_loom))]
 mod models;
+mod moves;
 
-use crate::hazard::{Pin, Retired, Salt, Watchers, Word};
+use crate::hazard::{Pin, Retired, Salt, Watchers, Word, is_watched};
 pub(crate) use crate::index::Cursor;
 use crate::index::{Aim, Blocks, Index, Sight};
 use crate::slab::{Cell, EmptyCells, Entry, Slab};
@@ -27,6 +28,8 @@ use crate::steady::Steady;
 use crate::sync::modelled::{Mutex, MutexGuard, thread};
 use crate::tags::TagSet;
 use equivalent::Equivalent;
+use moves::Moving;
+pub(crate) use moves::Progress;
 
 /// More entries than this in limbo, and a writer waits for the readers to move
 /// on before it makes another one: it could be the same key over and over.
@@ -57,6 +60,8 @@ struct Under<K, V, C> {
     retired: Vec<Retired<Blocks>>,
     /// Cells that were given back, beyond `fresh`.
     cells: Option<Retired<EmptyCells<K, V>>>,
+    /// Few cells are used, and entries move together.
+    moving: Option<Moving>,
     core: C,
 }
 
@@ -96,6 +101,7 @@ impl<K, V, C> Vault<K, V, C> {
             limbo: Vec::new(),
             retired: Vec::new(),
             cells: None,
+            moving: None,
             core,
         };
         Vault { index, salt: Salt::next(), slab: Slab::new(), under: Mutex::new(under) }
@@ -111,7 +117,8 @@ impl<K, V, C> Vault<K, V, C> {
         let aim = self.index.aim(hash);
         let pin = Pin::new(Word::new(self.salt, hash));
         let (slot, cell) = self.index.find(aim, hash, |slot| {
-            self.slab.with_cell(slot, |cell| {
+            let gone = || self.find_moved(hash, slot, key);
+            self.slab.with_cell(slot, gone, |cell| {
                 // The hash first: it says whether this claim covers the entry.
                 // SAFETY: the slot was still linked after the claim was made, and
                 // its entry has the claim's hash. So whoever unlinks it sees the
@@ -136,7 +143,8 @@ impl<K, V, C> Vault<K, V, C> {
         let aim = self.index.aim(hash);
         let Some(pin) = Pin::own(Word::new(self.salt, hash)) else { return Glance::Unsure };
         let sight = self.index.glance(aim, hash, |slot| {
-            self.slab.with_cell(slot, |cell| {
+            // Where there is no cell, an entry may just be moving.
+            self.slab.with_cell(slot, || None, |cell| {
                 if cell.hash() != hash {
                     return None;
                 }
@@ -153,6 +161,36 @@ impl<K, V, C> Vault<K, V, C> {
             Sight::Nothing => Glance::Nothing,
             Sight::Found(_) | Sight::Beyond => Glance::Unsure,
         }
+    }
+
+    /// The entry of `key`, if it is found by another look: a reader has come by
+    /// `slot`, and there is no cell. The caller has claimed `hash`.
+    #[cold]
+    fn find_moved<Q>(&self, hash: u32, slot: Slot, key: &Q) -> Option<(Slot, &Cell<K, V>)>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        // Or else the cell was given back: its entry left long ago.
+        let mut is_moving = slot == Slot::MOVING;
+        let mut found = None;
+        while is_moving && found.is_none() {
+            thread::yield_now();
+            is_moving = false;
+            found = self.index.find(self.index.aim(hash), hash, |slot| {
+                let gone = || {
+                    is_moving |= slot == Slot::MOVING;
+                    None
+                };
+                self.slab.with_cell(slot, gone, |cell| {
+                    // SAFETY: as in `find`.
+                    let is_it = cell.hash() == hash
+                        && (cell.was_linked() || self.is_there(hash, slot, cell))
+                        && key.equivalent(&unsafe { cell.pair() }.0);
+                    is_it.then_some((slot, cell))
+                })
+            });
+        }
+        found
     }
 
     /// Whether the entry in `cell` can be found, or could, although it does not
@@ -428,6 +466,10 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
 
     #[cold]
     fn fresh_slot(&mut self) -> Slot {
+        if self.under.moving.is_some() {
+            self.stop_moving();
+            return self.under.free.pop().unwrap_or_else(|| self.fresh_slot());
+        }
         if self.under.cells.is_some() {
             self.settle_cells();
         }
@@ -506,7 +548,8 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     pub(crate) fn has_leftovers(&self) -> bool {
         !(self.under.limbo.is_empty()
             && self.under.retired.is_empty()
-            && self.under.cells.is_none())
+            && self.under.cells.is_none()
+            && self.under.moving.is_none())
     }
 
     /// Whether every entry weighs 1.
@@ -569,20 +612,15 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     pub(crate) fn give_back_memory(&mut self) {
         assert_eq!(self.under.len, 0, "only an empty vault gives its memory back");
         self.resize_index(0);
-        self.settle_cells();
-        let under = &mut *self.under;
-        let in_limbo: Vec<Slot> = under.limbo.iter().map(Watchers::slot).collect();
-        under.fresh = in_limbo.iter().map(|slot| slot.index() + 1).max().unwrap_or(0);
-        // SAFETY: all cells from there on are empty; and they are kept, as a
-        // leftover, until no reader is there.
-        let cells = unsafe { self.vault.slab.take_from(under.fresh) };
-        under.free = (0..under.fresh)
+        self.stop_moving();
+        let in_limbo: Vec<Slot> = self.under.limbo.iter().map(Watchers::slot).collect();
+        let end = in_limbo.iter().map(|slot| slot.index() + 1).max().unwrap_or(0);
+        self.under.free = (0..end)
             .map(Slot::from_index)
             .filter(|slot| !in_limbo.contains(slot))
             .collect();
-        under.weights = Vec::new();
-        let mut cells = Retired::new(cells, self.vault.salt);
-        under.cells = cells.is_visited().then_some(cells);
+        self.under.weights.clear();
+        self.leave_cells(end);
     }
 
     /// Every linked slot, in order.
@@ -600,7 +638,8 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         if !indexed.iter().copied().eq(self.linked()) || indexed.len() != under.len {
             return Err(format!("the index's entries are not the slab's {}", under.len));
         }
-        let cells = under.len + under.free.len() + under.limbo.len();
+        let beyond = under.moving.as_ref().map_or(0, |moving| moving.beyond.len());
+        let cells = under.len + under.free.len() + beyond + under.limbo.len();
         if cells != under.fresh {
             return Err(format!("slab: {} cells, but {cells} known", under.fresh));
         }

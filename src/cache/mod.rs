@@ -96,7 +96,20 @@ impl<K, V> Shared<K, V> {
             // After a panic, too, there may be more to reclaim.
             while steady.step(batch).unwrap_or(true) {}
         }
+        self.give_back_memory(&mut steady);
         steady.finish();
+    }
+
+    /// Lets the entries of shards that have become small move together, a few
+    /// under each lock, so that the memory above them can be given back.
+    fn give_back_memory(&self, steady: &mut Steady) {
+        for shard in &self.shards {
+            let mut has_more = true;
+            steady.step(|| shard.visit(&self.hub).begin_moving());
+            while has_more {
+                has_more = steady.step(|| shard.visit(&self.hub).move_some(true)) == Some(true);
+            }
+        }
     }
 }
 

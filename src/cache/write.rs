@@ -448,6 +448,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 thread::yield_now();
             }
         }
+        self.shared.give_back_memory(&mut steady);
         steady.finish();
     }
 

@@ -19,6 +19,14 @@ struct Age {
     failures: AtomicU32,
 }
 
+impl Age {
+    fn copied(&self) -> ([u64; 3], u32) {
+        let numbers = [&self.written_at, &self.load_nanos, &self.retry_at];
+        let numbers = numbers.map(|number| number.load(Ordering::Relaxed));
+        (numbers, self.failures.load(Ordering::Relaxed))
+    }
+}
+
 /// The ages of a shard's values. Absent until the first one is noted.
 #[derive(Default)]
 pub(crate) struct Ages(Option<Box<Chunks<Age>>>);
@@ -47,6 +55,24 @@ impl Ages {
         age.load_nanos.store(load_nanos, Ordering::Relaxed);
         age.retry_at.store(0, Ordering::Relaxed);
         age.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// The value at `from` is at `to` now.
+    pub(crate) fn follow(&mut self, from: Slot, to: Slot) {
+        let Some(ages) = &mut self.0 else { return };
+        let Some(age) = ages.get(from).map(Age::copied) else { return };
+        let to = ages.of(to);
+        for (number, value) in [&to.written_at, &to.load_nanos, &to.retry_at].iter().zip(age.0) {
+            number.store(value, Ordering::Relaxed);
+        }
+        to.failures.store(age.1, Ordering::Relaxed);
+    }
+
+    /// Gives back the memory for slots from `end` on, where no value is.
+    pub(crate) fn cut(&mut self, end: usize) {
+        if let Some(ages) = &mut self.0 {
+            ages.cut(end);
+        }
     }
 
     /// Notes that a reload of the value at `slot` has failed: the next one has

@@ -141,6 +141,14 @@ impl Deadlines {
         schedule.set(slot, self.of(slot), now);
     }
 
+    /// The entry at `from` is about to be at `to`, and no reader can find it
+    /// meanwhile.
+    pub(crate) fn copy(&self, from: Slot, to: Slot) {
+        if let Some(numbers) = self.0.get() {
+            numbers.copy(from, to);
+        }
+    }
+
     /// Takes out of the schedule one entry that has ended; see
     /// [`Wheel::pop_due`].
     pub(crate) fn pop_due(
@@ -189,6 +197,20 @@ impl Schedule {
         }
     }
 
+    /// The entry at `from` is at `to` now.
+    pub(crate) fn follow(&mut self, from: Slot, to: Slot) {
+        if let Some(wheel) = &mut self.0 {
+            wheel.follow(from, to);
+        }
+    }
+
+    /// Gives back the memory for slots from `end` on, where no entry is.
+    pub(crate) fn cut(&mut self, end: usize) {
+        if let Some(wheel) = &mut self.0 {
+            wheel.cut(end);
+        }
+    }
+
     /// The entry at `slot` has left. What readers see of its deadline stays:
     /// one that has found it before must not take it for endless.
     #[inline]
@@ -221,6 +243,27 @@ impl Numbers {
 
     fn set(&self, slot: Slot, earliest: u64) {
         self.earliest.of(slot).0.store(earliest, Ordering::Relaxed);
+    }
+
+    fn copy(&self, from: Slot, to: Slot) {
+        if let Some(earliest) = self.earliest.get(from) {
+            self.set(to, earliest.0.load(Ordering::Relaxed));
+        }
+        match (self.rules.get(from), self.rules.get(to)) {
+            (None, None) => {}
+            (None, Some(to)) => to.tti.store(0, Ordering::Relaxed),
+            (Some(from), _) => {
+                let to = self.rules.of(to);
+                let pairs = [
+                    (&from.ttl_at, &to.ttl_at),
+                    (&from.tti, &to.tti),
+                    (&from.own_at, &to.own_at),
+                ];
+                for (from, to) in pairs {
+                    to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     #[inline]

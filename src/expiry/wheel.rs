@@ -103,6 +103,28 @@ impl Wheel {
         }
     }
 
+    /// Puts `to`, which does not wait here, in the place of `from`, if that
+    /// does.
+    pub(crate) fn follow(&mut self, from: Slot, to: Slot) {
+        let Some(list) = self.list_of.get_mut(from.index()) else { return };
+        let list = std::mem::replace(list, NOWHERE);
+        if list == NOWHERE {
+            return;
+        }
+        if self.list_of.len() <= to.index() {
+            self.list_of.resize(to.index() + 1, NOWHERE);
+        }
+        self.list_of[to.index()] = list;
+        self.lists[usize::from(list)].replace(&mut self.links, from, to);
+    }
+
+    /// Gives back the memory for slots from `end` on, none of which waits here.
+    pub(crate) fn cut(&mut self, end: usize) {
+        self.links.cut(end);
+        self.list_of.truncate(end);
+        self.list_of.shrink_to_fit();
+    }
+
     /// Takes out one slot whose deadline has passed at `now`. `deadline_of`
     /// gives the deadline that counts: a slot that has got a later one than it
     /// was scheduled for is scheduled anew. Each slot that is looked at costs

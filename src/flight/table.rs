@@ -144,6 +144,15 @@ impl<K, V> Flights<K, V> {
         self.take_if(hash, |registered| registered.purpose == Purpose::Reload(slot))
     }
 
+    /// The value at `from` is at `to` now: a reload of it goes on.
+    pub(crate) fn follow_reload(&mut self, hash: u32, from: Slot, to: Slot) {
+        for registered in self.by_hash.get_mut(&hash).into_iter().flatten() {
+            if registered.purpose == Purpose::Reload(from) {
+                registered.purpose = Purpose::Reload(to);
+            }
+        }
+    }
+
     pub(crate) fn overtake_all(&mut self) -> impl Iterator<Item = Registered<K, V>> + use<K, V> {
         let all = std::mem::take(self);
         self.next_serial = all.next_serial;

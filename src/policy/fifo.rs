@@ -33,6 +33,10 @@ impl Policy for Fifo {
         }
     }
 
+    fn on_cut(&mut self, end: usize) {
+        self.links.cut(end);
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         let victim = match need {
             Need::Entry => self.queue.coldest()?,

@@ -153,6 +153,12 @@ impl Policy for Lfu {
         self.entries_max = (entries_max != u64::MAX).then_some(entries_max);
     }
 
+    fn on_cut(&mut self, end: usize) {
+        self.links.cut(end);
+        self.usage.truncate(end);
+        self.usage.shrink_to_fit();
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         let links = &self.links;
         let victim = match need {

@@ -37,6 +37,10 @@ impl Policy for Lru {
         }
     }
 
+    fn on_cut(&mut self, end: usize) {
+        self.links.cut(end);
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         let victim = match need {
             Need::Entry => self.by_use.coldest()?,

@@ -65,6 +65,10 @@ pub(crate) trait Policy: Send + Sync {
     /// The shard's share of the cache's capacity in entries is now this.
     fn on_resize(&mut self, _entries_max: u64) {}
 
+    /// No entry stands at `end` or beyond any more: gives back the memory for
+    /// that.
+    fn on_cut(&mut self, end: usize);
+
     /// Gives up one resident; `None` only when none can help with `need`.
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot>;
 

@@ -89,6 +89,11 @@ impl Policy for S3Fifo {
         self.lanes.reweigh(slot, was, all);
     }
 
+    fn on_cut(&mut self, end: usize) {
+        self.lanes.cut(end);
+        self.ghosts.cut(self.reach());
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         if need == Need::Weight && self.lanes.total_weight() == 0 {
             return None;

@@ -51,6 +51,10 @@ impl Policy for Sieve {
         self.queue.remove(&mut self.links, slot);
     }
 
+    fn on_cut(&mut self, end: usize) {
+        self.links.cut(end);
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         let helps = |slot: Slot| need == Need::Entry || all.weight(slot) > 0;
         let mut at = self.hand.or(self.queue.coldest())?;

@@ -170,6 +170,11 @@ impl Policy for TinyLfu {
         self.lanes.reweigh(slot, was, all);
     }
 
+    fn on_cut(&mut self, end: usize) {
+        self.lanes.cut(end);
+        self.sketch.cut(self.lanes.total_len());
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         let candidate = self.candidate(need, all);
         let leaves = match (candidate, self.victim(need, all)) {

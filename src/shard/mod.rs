@@ -19,6 +19,7 @@
 mod flights;
 mod plain;
 mod store;
+mod thin;
 mod visit;
 
 pub(crate) use crate::vault::Glance;

@@ -137,6 +137,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
         if self.locked().has_leftovers() {
             self.junk = self.locked_mut().sweep();
+            self.move_some(false);
         }
         if shard.is_stale(hub) {
             self.bury_all();
@@ -146,6 +147,9 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
         if !self.core().schedule.is_empty() {
             self.reclaim(RECLAIM_STEPS);
+        }
+        if self.locked().is_sparse() {
+            self.locked_mut().begin_moving();
         }
         self.forget_failures();
     }

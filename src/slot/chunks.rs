@@ -53,24 +53,29 @@ impl<T> Chunks<T> {
     /// The value of `slot`, if its chunk was made.
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
-        self.with(slot, Some)
+        self.with(slot, || None, Some)
     }
 
-    /// What `look` says of the value of `slot`, if its chunk was made.
+    /// What `look` says of the value of `slot`, if its chunk was made, and else
+    /// what `gone` says.
     #[inline(always)]
     pub(crate) fn with<'a, R>(
         &'a self,
         slot: Slot,
+        gone: impl FnOnce() -> Option<R>,
         look: impl FnOnce(&'a T) -> Option<R>,
     ) -> Option<R> {
         let place = slot.index() + FIRST;
         // SeqCst: a reader that has published its claim must not find a chunk
         // that was taken out before; see `take_from`.
-        debug_assert!(chunk_of(place) < CHUNKS);
+        debug_assert!(chunk_of(place) < CHUNKS || slot == Slot::MOVING);
+        if cfg!(larder_loom) && slot == Slot::MOVING {
+            return gone();
+        }
         // SAFETY: there are chunks for every number that a slot may have.
         let origin = unsafe { self.chunks.get_unchecked(chunk_of(place)) }.load(Ordering::SeqCst);
         if origin.is_null() {
-            return None;
+            return gone();
         }
         // SAFETY: a chunk that is not null has a value for each of its places,
         // all made before its pointer was stored. Whoever takes a chunk out
@@ -89,6 +94,12 @@ impl<T> Chunks<T> {
             self.make(chunk_of(slot.index() + FIRST));
             self.get(slot).expect("its chunk was just made")
         })
+    }
+
+    /// Where the chunk ends that the place before `index` lies in.
+    pub(crate) fn end_of_chunk(index: usize) -> usize {
+        let chunk = chunk_of((index + FIRST).max(FIRST + 1) - 1);
+        first_of(chunk) + len_of(chunk) - FIRST
     }
 
     #[cold]
@@ -116,6 +127,12 @@ impl<T> Chunks<T> {
             // SAFETY: nobody else has seen `made`.
             drop(unsafe { own(made, chunk) });
         }
+    }
+
+    /// Drops the chunks that lie wholly at or beyond `index`.
+    pub(crate) fn cut(&mut self, index: usize) {
+        // SAFETY: this reference is exclusive, so there are no others.
+        drop(unsafe { self.take_from(index) });
     }
 
     /// Takes out the chunks that lie wholly at or beyond `index`.
@@ -214,7 +231,21 @@ mod tests {
 
     #[test]
     fn the_last_slot_there_can_be_has_a_place() {
-        assert!(chunk_of(u32::MAX as usize - 2 + FIRST) < CHUNKS);
+        assert!(chunk_of(u32::MAX as usize + FIRST) < CHUNKS);
+    }
+
+    #[test]
+    fn what_stands_for_a_slot_has_no_value() {
+        let chunks: Chunks<AtomicUsize> = Chunks::default();
+        assert!(chunks.get(Slot::MOVING).is_none());
+        let last = chunk_of(u32::MAX as usize - 64 + FIRST);
+        assert_ne!(chunk_of(Slot::MOVING.index() + FIRST), last, "its chunk is never made");
+    }
+
+    #[test]
+    fn a_chunk_ends_where_the_next_one_begins() {
+        let ends = [0, 1, 16, 17, 64, 65, 96, 97].map(Chunks::<u8>::end_of_chunk);
+        assert_eq!(ends, [16, 16, 16, 32, 64, 96, 96, 128]);
     }
 
     #[test]

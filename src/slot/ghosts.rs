@@ -33,9 +33,9 @@ impl Ghosts {
     pub(crate) fn remember(&mut self, hash: u32, reach: usize) {
         // Twice the reach in cells, so that a bucket seldom overflows with
         // ghosts that are still wanted.
-        let wanted = (reach * 2).div_ceil(BUCKET).next_power_of_two();
+        let wanted = buckets_for(reach);
         if wanted > self.buckets.len() {
-            self.grow(wanted);
+            self.resize(wanted);
         }
         self.now = self.now.wrapping_add(1);
         let ghost = Ghost { hash, when: self.now };
@@ -71,7 +71,19 @@ impl Ghosts {
         cells[cell] = ghost;
     }
 
-    fn grow(&mut self, buckets: usize) {
+    /// Gives back memory if the table is much larger than `reach` asks for.
+    pub(crate) fn cut(&mut self, reach: usize) {
+        let wanted = buckets_for(reach);
+        if self.buckets.len() >= 2 * wanted {
+            let now = self.now;
+            let is_late = |ghost: &&mut Ghost| age(now, ghost) >= reach;
+            let late = self.buckets.iter_mut().flatten().filter(is_late);
+            late.for_each(|ghost| ghost.when = now.wrapping_sub(START));
+            self.resize(wanted);
+        }
+    }
+
+    fn resize(&mut self, buckets: usize) {
         let unused = Ghost { hash: 0, when: self.now.wrapping_sub(START) };
         let old = std::mem::replace(&mut self.buckets, vec![[unused; BUCKET]; buckets]);
         for ghost in old.into_iter().flatten() {
@@ -87,6 +99,10 @@ impl Ghosts {
         let spread = u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (spread >> 32) as usize & (self.buckets.len() - 1)
     }
+}
+
+fn buckets_for(reach: usize) -> usize {
+    (reach * 2).div_ceil(BUCKET).next_power_of_two()
 }
 
 fn age(now: u32, ghost: &Ghost) -> usize {
@@ -132,6 +148,20 @@ mod tests {
         for hash in 0..4_u32 {
             assert!(ghosts.take(hash * 0x0101_0101, 4096));
         }
+    }
+
+    #[test]
+    fn a_smaller_table_keeps_those_who_are_remembered() {
+        let mut ghosts = Ghosts::default();
+        let hashes: Vec<u32> = (0..10_000_u32).map(|i| i.wrapping_mul(0x85EB_CA6B)).collect();
+        for hash in &hashes {
+            ghosts.remember(*hash, 10_000);
+        }
+        ghosts.cut(100);
+        assert_eq!(ghosts.buckets.len(), 64);
+        let (old, late) = hashes.split_at(hashes.len() - 100);
+        assert!(!old.iter().any(|hash| ghosts.take(*hash, 10_000)));
+        assert!(late.iter().filter(|hash| ghosts.take(**hash, 100)).count() > 90);
     }
 
     #[test]

@@ -48,6 +48,13 @@ impl<const N: usize> Lanes<N> {
         *byte = (*byte & LANE) | marks;
     }
 
+    /// Gives back the memory for slots from `end` on, which stand in no lane.
+    pub(crate) fn cut(&mut self, end: usize) {
+        self.links.cut(end);
+        self.lane_of.truncate(end);
+        self.lane_of.shrink_to_fit();
+    }
+
     #[inline]
     fn place(&mut self, slot: Slot, lane: usize) {
         if self.lane_of.len() <= slot.index() {

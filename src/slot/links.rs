@@ -29,6 +29,12 @@ impl Links {
         Slot::from_raw(self.pairs[slot.index()].hotter)
     }
 
+    /// Gives back the memory for slots from `end` on, which are in no list.
+    pub(crate) fn cut(&mut self, end: usize) {
+        self.pairs.truncate(end);
+        self.pairs.shrink_to_fit();
+    }
+
     #[inline]
     fn pair_mut(&mut self, slot: Slot) -> &mut Pair {
         if slot.index() >= self.pairs.len() {

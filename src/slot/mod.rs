@@ -24,9 +24,13 @@ impl Slot {
     /// The raw value that means "no slot" where an `Option` would cost 4 bytes.
     pub(crate) const NONE: u32 = u32::MAX;
 
-    /// So many slots a shard may have. The two numbers beyond are no slots:
-    /// "none", and "any" in a reader's claim.
-    const LEN_MAX: u32 = u32::MAX - 1;
+    /// Stands for a slot while the entry there moves to another one. No chunk
+    /// has a place for it.
+    pub(crate) const MOVING: Slot = Slot(u32::MAX - 2);
+
+    /// So many slots a shard may have. Some numbers beyond are no slots: "none",
+    /// "any" in a reader's claim, and "moving".
+    const LEN_MAX: u32 = u32::MAX - 63;
 
     pub(crate) fn from_index(index: usize) -> Self {
         let raw = u32::try_from(index).unwrap_or(Self::NONE);

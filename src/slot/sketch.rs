@@ -48,12 +48,30 @@ impl Sketch {
         if self.words.is_empty() {
             self.words = vec![0; WORDS_MIN];
         }
-        let wanted = entries.min(WORD_EACH_MAX).max(entries / 2);
+        let wanted = words_for(entries);
         while self.words.len() < wanted {
             // The low bits of a number pick the words. One more bit means:
             // these words, or those a table's length further on.
             self.words.extend_from_within(..);
         }
+    }
+
+    /// Gives back memory if `entries` residents need much less. What was counted
+    /// so far stays counted, though more of it collides.
+    pub(crate) fn cut(&mut self, entries: usize) {
+        let wanted = words_for(entries).max(WORDS_MIN);
+        if self.words.len() < 2 * wanted {
+            return;
+        }
+        while self.words.len() >= 2 * wanted {
+            // The reverse of growth.
+            let half = self.words.len() / 2;
+            let (low, high) = self.words.split_at_mut(half);
+            low.iter_mut().zip(high).for_each(|(low, high)| *low = greater(*low, *high));
+            self.words.truncate(half);
+        }
+        self.words.shrink_to_fit();
+        self.refit(entries);
     }
 
     /// Counts `hash` `times` times, and halves all counts when it is time.
@@ -108,6 +126,24 @@ impl Sketch {
     }
 }
 
+fn words_for(entries: usize) -> usize {
+    entries.min(WORD_EACH_MAX).max(entries / 2)
+}
+
+/// Of each of the 16 counters, the greater one.
+fn greater(one: u64, other: u64) -> u64 {
+    const COUNTER: u64 = 0x0F0F_0F0F_0F0F_0F0F;
+    const TOP: u64 = 0x8080_8080_8080_8080;
+    let of_bytes = |one: u64, other: u64| {
+        // In each byte, the highest bit stays if nothing is borrowed from it.
+        let is_greater = ((one | TOP) - other) & TOP;
+        let mask = (is_greater - (is_greater >> 7)) | is_greater;
+        (one & mask) | (other & !mask)
+    };
+    let high = of_bytes((one >> 4) & COUNTER, (other >> 4) & COUNTER);
+    high << 4 | of_bytes(one & COUNTER, other & COUNTER)
+}
+
 #[inline]
 fn shift(picks: u32, row: usize) -> u32 {
     ((picks >> (4 * row)) & 15) * 4
@@ -159,6 +195,33 @@ mod tests {
         let before = sketch.estimate(1);
         sketch.add(2, 1);
         assert_eq!(sketch.estimate(1), before / 2);
+    }
+
+    #[test]
+    fn the_greater_of_all_counters_is_found() {
+        for one in 0..16_u64 {
+            for other in 0..16_u64 {
+                let most = one.max(other);
+                let (every, both) = (0x1111_1111_1111_1111, 0x0101_0101_0101_0101);
+                assert_eq!(greater(one * every, other * every), most * every);
+                assert_eq!(greater(one * both, other * both << 4), one * both | other * both << 4);
+            }
+        }
+    }
+
+    #[test]
+    fn a_smaller_sketch_keeps_the_counts() {
+        let mut sketch = Sketch::default();
+        sketch.fit(100_000);
+        for hash in 0..50_u32 {
+            sketch.add(hash.wrapping_mul(0x85EB_CA6B), 1 + (hash % 3) as u8);
+        }
+        sketch.cut(10);
+        assert_eq!(sketch.words.len(), WORDS_MIN);
+        for hash in 0..50_u32 {
+            let counted = 1 + (hash % 3) as u8;
+            assert!(sketch.estimate(hash.wrapping_mul(0x85EB_CA6B)) >= counted);
+        }
     }
 
     #[test]

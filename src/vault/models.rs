@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 mod claims;
 mod glances;
 mod memory;
+mod moves;
 mod values;
 
 /// So often may a thread be interrupted where it need not be. Bugs that take

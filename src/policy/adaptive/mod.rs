@@ -226,6 +226,12 @@ impl Policy for Adaptive {
         self.full_at = None;
     }
 
+    fn on_cut(&mut self, end: usize) {
+        self.lanes.cut(end);
+        self.watch.cut(end);
+        self.sketch.cut(self.lanes.total_len());
+    }
+
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
         self.watch.look(&mut self.lanes, &mut self.sketch, &self.guide, all);
         if need == Need::Entry {

@@ -56,6 +56,12 @@ impl Watch {
         }
     }
 
+    /// No entry stands at `end` or beyond.
+    pub(super) fn cut(&mut self, end: usize) {
+        self.slots.retain(|slot| slot.index() < end);
+        self.slots.shrink_to_fit();
+    }
+
     /// Gives the next sampled entry its turn, if one is due.
     #[inline]
     pub(super) fn look<const N: usize>(
