@@ -31,10 +31,6 @@ use equivalent::Equivalent;
 use moves::Moving;
 pub(crate) use moves::Progress;
 
-/// More entries than this in limbo, and a writer waits for the readers to move
-/// on before it makes another one: it could be the same key over and over.
-const LIMBO_MAX: usize = if cfg!(larder_loom) { 1 } else { 64 };
-
 pub(crate) struct Vault<K, V, C> {
     index: Index,
     salt: Salt,
@@ -558,10 +554,10 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         self.under.weights.is_empty()
     }
 
-    /// Whether more is in limbo than a few readers should hold back.
+    /// How many entries wait for their readers to leave.
     #[inline]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.under.limbo.len() > LIMBO_MAX
+    pub(crate) fn in_limbo(&self) -> usize {
+        self.under.limbo.len()
     }
 
     /// Takes out of limbo what no reader watches any more.

@@ -38,7 +38,7 @@ fn join(threads: Vec<thread::JoinHandle<()>>) {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// What a shard may hold back for readers that were interrupted.
+/// What a cache may hold back for readers that were interrupted.
 const LIMBO_MAX: u64 = 64;
 
 #[test]
@@ -68,9 +68,9 @@ fn few_values_live_beyond_the_capacity_however_many_threads_there_are() {
             })
         };
         join((0..threads).map(work).collect());
-        // What each shard holds back, and two for each thread: the one that it
-        // has made or taken out, and the one that it looks at.
-        let bound = CAPACITY + SHARDS + 2 * threads + SHARDS * LIMBO_MAX;
+        // What is held back, and one for each thread: what it has made, or taken
+        // out, or looks at.
+        let bound = CAPACITY + SHARDS + threads + LIMBO_MAX;
         let (most, now) = (ledger.live_max(), ledger.live());
         println!("{threads} threads: {} beyond the capacity", most.saturating_sub(CAPACITY));
         assert!(most <= bound, "{most} of {bound} with {threads} threads");

@@ -20,7 +20,7 @@ use crate::hash::{DefaultHashBuilder, KeyHash};
 use crate::listener::{Cause, Listener};
 use crate::maintenance::Stop;
 use crate::policy::Policies;
-use crate::shard::{Glance, Held, Hub, Intent, Shard};
+use crate::shard::{Glance, Held, HeldBack, Hub, Intent, Shard};
 use crate::stats::{Lookups, Stats, Tally};
 use crate::steady::Steady;
 use crate::tags::TagTable;
@@ -358,6 +358,7 @@ impl<K, V, S> Cache<K, V, S> {
             listener: builder.on_removal.map(Listener::new),
             counts_lookups: builder.record_stats,
             lifetimes,
+            held_back: HeldBack::default(),
         };
         let shards = (0..shards).map(|home| Shard::new(home, &hub)).collect();
         let shared = Shared {

@@ -17,6 +17,7 @@
 //! ```
 
 mod flights;
+mod limbo;
 mod plain;
 mod store;
 mod thin;
@@ -24,6 +25,7 @@ mod visit;
 
 pub(crate) use crate::vault::Glance;
 pub(crate) use flights::{Boarding, Stale};
+pub(crate) use limbo::HeldBack;
 pub(crate) use plain::Short;
 pub(crate) use store::Incoming;
 pub(crate) use visit::Visit;
@@ -60,6 +62,7 @@ pub(crate) struct Hub<K, V> {
     /// Whether hits and misses are counted.
     pub(crate) counts_lookups: bool,
     pub(crate) lifetimes: Lifetimes<K, V>,
+    pub(crate) held_back: HeldBack,
 }
 
 impl<K, V> Hub<K, V> {
@@ -151,6 +154,8 @@ pub(crate) struct Core<K, V> {
     claims: Claims<K>,
     flights: Flights<K, V>,
     tally: Tally,
+    /// How much of what is in limbo here is counted in the hub.
+    in_limbo: usize,
 }
 
 impl<K, V> Core<K, V> {
@@ -164,6 +169,7 @@ impl<K, V> Core<K, V> {
             claims: Claims::default(),
             flights: Flights::default(),
             tally: Tally::default(),
+            in_limbo: 0,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A stay in a locked shard: what writers do there, and what follows from it.
 
+use super::limbo::Junk;
 use super::{Core, Held, Hub, Shard};
 use crate::budget::Cost;
 use crate::claim::{Claims, Turn};
@@ -32,8 +33,7 @@ pub(crate) struct Visit<'a, K, V> {
     gone: Gone<K, V>,
     /// What left and is at the desk, if somebody listens.
     posted: Option<Receipt>,
-    /// Entries that left before, and whose readers have gone since.
-    junk: Vec<Entry<K, V>>,
+    pub(super) junk: Junk<'a, K, V>,
     /// Loads that were overtaken or forgotten; nobody is told, but their keys
     /// and errors are dropped.
     pub(super) overtaken: Overtaken<K, V>,
@@ -81,7 +81,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         hub: &'a Hub<K, V>,
         locked: Locked<'a, K, V, Core<K, V>>,
     ) -> Self {
-        let (locked, gone, junk) = (Some(locked), Gone::new(), Vec::new());
+        let (locked, gone, junk) = (Some(locked), Gone::new(), Junk::none(&hub.held_back));
         let (posted, overtaken, load_nanos) = (None, Overtaken::new(), 0);
         let mut visit = Visit { shard, hub, locked, gone, posted, junk, overtaken, load_nanos };
         visit.tidy_up();
@@ -91,7 +91,7 @@ impl<'a, K, V> Visit<'a, K, V> {
     /// Unlocks the shard. What left is told and dropped with the visit.
     #[inline]
     pub(crate) fn unlock(&mut self) {
-        let Some(locked) = self.locked.take() else { return };
+        let Some(mut locked) = self.locked.take() else { return };
         let gauge = &self.shard.gauge;
         gauge.entries.store(locked.len() as u64, Ordering::Relaxed);
         gauge.weight.store(locked.core().weight, Ordering::Relaxed);
@@ -99,10 +99,10 @@ impl<'a, K, V> Visit<'a, K, V> {
             // Still under the lock, so that the order is the shard's.
             self.posted = Some(self.shard.desk.post(std::mem::take(&mut self.gone)));
         }
-        let is_crowded = locked.is_crowded();
+        let is_crowded = self.shard.is_crowded(self.hub, &mut locked);
         drop(locked);
         if is_crowded {
-            self.shard.vault.wait_for_readers();
+            self.wait_for_readers();
         }
     }
 
@@ -136,7 +136,8 @@ impl<'a, K, V> Visit<'a, K, V> {
             shard.replay_hits(self.locked_mut());
         }
         if self.locked().has_leftovers() {
-            self.junk = self.locked_mut().sweep();
+            let locked = self.locked.as_mut().expect("locked until it is unlocked");
+            self.junk.sweep(locked);
             self.move_some(false);
         }
         if shard.is_stale(hub) {

@@ -81,7 +81,8 @@ impl<K, V, C> Locked<'_, K, V, C> {
         let under = &*self.under;
         let wanted = under.len + under.len / 4 + under.limbo.len() + SLACK;
         let goal = vault.slab.end_of_memory(wanted);
-        if under.moving.is_some() || goal + goal / 4 + EMPTY_MIN > under.fresh {
+        let end = under.moving.as_ref().map_or(under.fresh, |moving| moving.goal);
+        if goal + goal / 4 + EMPTY_MIN > end {
             return;
         }
         let expected = under.expected.filter(|expected| *expected < 2 * goal);
@@ -89,6 +90,7 @@ impl<K, V, C> Locked<'_, K, V, C> {
         if room < under.room / 2 {
             self.resize_index(room);
         }
+        self.stop_moving();
         let (cursor, beyond) = (Cursor::default(), Vec::new());
         let moving = Moving { goal, beyond, cursor, has_moved: false, pause: 0, next_pause: 1 };
         self.under.moving = Some(moving);

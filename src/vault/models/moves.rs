@@ -11,7 +11,7 @@ fn sparse() -> Arc<Pantry> {
     // Others have other hashes, and other tags.
     (0..7).for_each(|key| pantry.add(0x1010 + key, key, key + 100));
     pantry.add(KEPT_HASH, KEPT, 10);
-    (0..7).for_each(|key| drop(pantry.remove(0x1010 + key, key)));
+    (0..7).for_each(|key| _ = pantry.remove(0x1010 + key, key));
     pantry.vault.lock().begin_moving();
     pantry
 }
@@ -37,7 +37,7 @@ fn an_entry_that_moves_is_found_all_the_time() {
         let seen = race(
             &pantry,
             |p| [p.get(KEPT_HASH, KEPT), p.get(KEPT_HASH, KEPT)],
-            |p| drop(p.move_some()),
+            |p| _ = p.move_some(),
         );
         assert_eq!(seen, [10, 10]);
     });
@@ -88,7 +88,7 @@ fn a_slot_that_an_entry_has_left_is_used_again() {
             &pantry,
             |p| (p.get(KEPT_HASH, KEPT), p.get(SAME_TAG, 2)),
             |p| {
-                drop(p.move_some());
+                _ = p.move_some();
                 p.vault.lock().stop_moving();
                 p.add(SAME_TAG, 2, 20);
             },
@@ -106,7 +106,7 @@ fn readers_of_the_same_hash_are_not_led_astray() {
         let seen = race(
             &pantry,
             |p| (p.get(KEPT_HASH, 77), p.get(KEPT_HASH, KEPT)),
-            |p| drop(p.move_some()),
+            |p| _ = p.move_some(),
         );
         assert_eq!(seen, (0, 10));
     });
@@ -121,7 +121,7 @@ fn values_do_not_go_back_while_their_entry_moves() {
             &pantry,
             |p| [p.get(KEPT_HASH, KEPT), p.get(KEPT_HASH, KEPT)],
             |p| {
-                drop(p.move_some());
+                _ = p.move_some();
                 p.replace(KEPT_HASH, KEPT, 11);
             },
         );
