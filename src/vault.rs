@@ -113,7 +113,7 @@ impl<K, V, C> Vault<K, V, C> {
         let aim = self.index.aim(hash);
         let pin = Pin::new(Word::new(self.salt, hash));
         let (slot, cell) = self.index.find(aim, hash, |slot| {
-            let gone = || self.find_moved(hash, slot, key);
+            let gone = || Some((slot, None));
             self.slab.with_cell(slot, gone, |cell| {
                 // The hash first: it says whether this claim covers the entry.
                 // SAFETY: the slot was still linked after the claim was made, and
@@ -122,10 +122,13 @@ impl<K, V, C> Vault<K, V, C> {
                 let is_it = cell.hash() == hash
                     && (cell.was_linked() || self.is_there(hash, slot, cell))
                     && key.equivalent(&unsafe { cell.pair() }.0);
-                is_it.then_some((slot, cell))
+                is_it.then_some((slot, Some(cell)))
             })
         })?;
-        Some(Held { pin, vault: self, slot, cell })
+        match cell {
+            Some(cell) => Some(Held { pin, vault: self, slot, cell }),
+            None => self.find_again(pin, hash, key),
+        }
     }
 
     /// Finds the entry of `key` as `find` does, or says that it is not there,
@@ -140,15 +143,19 @@ impl<K, V, C> Vault<K, V, C> {
         let Some(pin) = Pin::own(Word::new(self.salt, hash)) else { return Glance::Unsure };
         let sight = self.index.glance(aim, hash, |slot| {
             // Where there is no cell, an entry may just be moving.
-            self.slab.with_cell(slot, || None, |cell| {
-                if cell.hash() != hash {
-                    return None;
-                }
-                let was_linked = cell.was_linked();
-                // SAFETY: as in `find`.
-                let is_it = !was_linked || key.equivalent(&unsafe { cell.pair() }.0);
-                is_it.then_some((slot, cell, was_linked))
-            })
+            self.slab.with_cell(
+                slot,
+                || None,
+                |cell| {
+                    if cell.hash() != hash {
+                        return None;
+                    }
+                    let was_linked = cell.was_linked();
+                    // SAFETY: as in `find`.
+                    let is_it = !was_linked || key.equivalent(&unsafe { cell.pair() }.0);
+                    is_it.then_some((slot, cell, was_linked))
+                },
+            )
         });
         match sight {
             Sight::Found((slot, cell, true)) => {
@@ -159,20 +166,16 @@ impl<K, V, C> Vault<K, V, C> {
         }
     }
 
-    /// The entry of `key`, if it is found by another look: a reader has come by
-    /// `slot`, and there is no cell. The caller has claimed `hash`.
+    /// Looks once more, since a reader has come by a slot that has no cell: the
+    /// entry is just moving, or the cell was given back.
     #[cold]
-    fn find_moved<Q>(&self, hash: u32, slot: Slot, key: &Q) -> Option<(Slot, &Cell<K, V>)>
+    fn find_again<Q>(&self, pin: Pin, hash: u32, key: &Q) -> Option<Held<'_, K, V, C>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        // Or else the cell was given back: its entry left long ago.
-        let mut is_moving = slot == Slot::MOVING;
-        let mut found = None;
-        while is_moving && found.is_none() {
-            thread::yield_now();
-            is_moving = false;
-            found = self.index.find(self.index.aim(hash), hash, |slot| {
+        loop {
+            let mut is_moving = false;
+            let found = self.index.find(self.index.aim(hash), hash, |slot| {
                 let gone = || {
                     is_moving |= slot == Slot::MOVING;
                     None
@@ -185,8 +188,12 @@ impl<K, V, C> Vault<K, V, C> {
                     is_it.then_some((slot, cell))
                 })
             });
+            match found {
+                Some((slot, cell)) => return Some(Held { pin, vault: self, slot, cell }),
+                None if is_moving => thread::yield_now(),
+                None => return None,
+            }
         }
-        found
     }
 
     /// Whether the entry in `cell` can be found, or could, although it does not
@@ -611,10 +618,8 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         self.stop_moving();
         let in_limbo: Vec<Slot> = self.under.limbo.iter().map(Watchers::slot).collect();
         let end = in_limbo.iter().map(|slot| slot.index() + 1).max().unwrap_or(0);
-        self.under.free = (0..end)
-            .map(Slot::from_index)
-            .filter(|slot| !in_limbo.contains(slot))
-            .collect();
+        self.under.free =
+            (0..end).map(Slot::from_index).filter(|slot| !in_limbo.contains(slot)).collect();
         self.under.weights.clear();
         self.leave_cells(end);
     }

@@ -6,7 +6,7 @@ mod quiet;
 #[path = "common/watchdog.rs"]
 mod watchdog;
 
-use larder::{Cache, Inline, LoadError, LoadingBuilder, LoadingCache, ManualClock, Task};
+use larder::{Cache, Eviction, Inline, LoadError, LoadingBuilder, LoadingCache, ManualClock, Task};
 use quiet::keep_quiet_about;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -94,6 +94,27 @@ impl Set {
 
 fn down() -> Result<u64, LoadError<&'static str>> {
     Err(LoadError::Failed(Arc::new("down")))
+}
+
+/// Entries of a cache that has become small move together.
+#[test]
+fn a_reload_follows_its_value_that_moves() {
+    let (clock, later) = (ManualClock::new(), Later::default());
+    let builder = Cache::builder().capacity(100_000).shards(1).eviction(Eviction::Fifo);
+    let builder = builder.clock(clock.clone()).loader(|_: &u64| Ok(2)).spawner(later.clone());
+    let cache: Loading = builder.refresh_after(10 * SECOND).build().unwrap();
+    (0..5000).for_each(|key| cache.insert(key, 1));
+    clock.advance(10 * SECOND);
+    for key in 4997..5000 {
+        assert_eq!(cache.get_or_load(&key), Ok(1));
+    }
+    (0..4997).for_each(|key| cache.invalidate(&key));
+    cache.run_maintenance();
+    // One leaves: its reload is void.
+    cache.set_capacity(2);
+    cache.set_capacity(10);
+    assert_eq!(later.run(), 3);
+    assert_eq!([4997, 4998, 4999].map(|key| cache.get(&key)), [None, Some(2), Some(2)]);
 }
 
 #[test]

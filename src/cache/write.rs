@@ -405,7 +405,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// than that; what had to leave left as [`Cause::Size`].
     ///
     /// # Cost
-    /// O(shards), and O(1) for each entry that leaves.
+    /// O(shards), and O(1) for each entry that leaves. If few of many stay, also
+    /// for each that stays: they move together, and the memory is given back.
     ///
     /// ```
     /// let cache = larder::Cache::new(100);
@@ -452,7 +453,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         steady.finish();
     }
 
-    /// Frees all that was invalidated or has expired but is still held.
+    /// Frees all that was invalidated or has expired but is still held, and the
+    /// memory of shards that hold few entries and held many.
     /// Nothing depends on it being called: every write does some of the same
     /// for its shard, and [`Builder::maintenance`](crate::Builder::maintenance)
     /// calls it from a thread.

@@ -254,11 +254,8 @@ impl Numbers {
             (None, Some(to)) => to.tti.store(0, Ordering::Relaxed),
             (Some(from), _) => {
                 let to = self.rules.of(to);
-                let pairs = [
-                    (&from.ttl_at, &to.ttl_at),
-                    (&from.tti, &to.tti),
-                    (&from.own_at, &to.own_at),
-                ];
+                let pairs =
+                    [(&from.ttl_at, &to.ttl_at), (&from.tti, &to.tti), (&from.own_at, &to.own_at)];
                 for (from, to) in pairs {
                     to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
                 }

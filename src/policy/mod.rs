@@ -55,8 +55,8 @@ pub(crate) trait Policy: Send + Sync {
     /// `slot` leaves for another reason than this policy's choice.
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents);
 
-    /// The entry at `from` has got a new value, which is at `to`; it keeps its
-    /// place, and its noted hits. [`on_hit`](Policy::on_hit) tells of the use.
+    /// The entry at `from` has got a new value, or has moved, and is at `to`; it
+    /// keeps its place, and its noted hits. [`on_hit`](Policy::on_hit) tells of the use.
     fn on_move(&mut self, from: Slot, to: Slot);
 
     /// `slot` weighed `was` until now, and keeps its place.

@@ -188,6 +188,7 @@ impl Pantry {
     /// When all threads have ended: everything is where it should be, and once
     /// swept, nothing is alive that is not.
     fn check(&self) {
+        self.sweep();
         let move_some = || self.vault.lock().move_some(true, |_, _| {}, |_, _, _| {});
         while move_some() == Progress::Some {}
         self.sweep();
