@@ -5,14 +5,19 @@
 //! whether or not it has been reclaimed.
 
 mod ages;
+pub(crate) mod bounds;
 mod clock;
 mod deadlines;
-pub(crate) mod wheel;
+mod exact;
+#[cfg(all(test, larder_loom))]
+mod models;
+mod stamps;
 
 pub(crate) use ages::{Ages, Freshness};
 pub(crate) use clock::asked;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use deadlines::{Deadlines, NEVER, Schedule, Span};
+use stamps::Scale;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -198,6 +203,15 @@ impl<K, V> Lifetimes<K, V> {
     #[inline]
     pub(crate) fn reclaimable(&self) -> u64 {
         self.now().saturating_sub(self.grace)
+    }
+
+    /// Which lives have a stamp: none if reads may say something new of each, or
+    /// if it counts for how long an entry has been over.
+    fn scale(&self) -> Scale {
+        match self.expiry.is_some() || self.grace > 0 {
+            true => Scale::NONE,
+            false => Scale::new(self.ttl, self.tti),
+        }
     }
 
     /// What to measure the time of a load with, in nanoseconds: finer than

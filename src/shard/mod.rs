@@ -216,7 +216,7 @@ impl<K, V> Shard<K, V> {
         if tags.is_some_and(TagSet::any_dead) {
             return Some(Cause::Invalidated);
         }
-        (self.deadlines.of(slot) <= now).then_some(Cause::Expired)
+        self.deadlines.is_over(slot, now).then_some(Cause::Expired)
     }
 
     /// Whether everything here was invalidated since the shard was tidied up.
@@ -234,6 +234,9 @@ impl<K, V> Shard<K, V> {
         if self.is_stale(hub) {
             self.tidy_up(hub);
             return None;
+        }
+        if self.deadlines.is_cramped(|| hub.lifetimes.now()) {
+            self.make_room_in_time(hub);
         }
         let held = self.vault.find(hash.fragment(), key)?;
         if self.deadlines.is_unused() && self.vault.is_without_tags() {
@@ -262,6 +265,13 @@ impl<K, V> Shard<K, V> {
     #[cold]
     fn tidy_up(&self, hub: &Hub<K, V>) {
         drop(self.visit(hub));
+    }
+
+    /// A use could not be noted without this, since nobody wrote here for long.
+    #[cold]
+    fn make_room_in_time(&self, hub: &Hub<K, V>) {
+        let _visit = self.visit(hub);
+        self.deadlines.move_base(hub.lifetimes.now());
     }
 
     /// The short way of a look-up that is a use: for a cache in which that means
@@ -360,6 +370,10 @@ impl<K, V> Shard<K, V> {
         let held = self.vault.find(hash.fragment(), key)?;
         if !self.is_alive(hub, held.slot()) {
             drop(held);
+            if self.deadlines.is_cramped(|| hub.lifetimes.now()) {
+                self.make_room_in_time(hub);
+                return self.look(hub, hash, key, Intent::Use, use_it);
+            }
             self.tidy_up(hub);
             return None;
         }
@@ -391,7 +405,7 @@ impl<K, V> Shard<K, V> {
         }
         let now = hub.lifetimes.now();
         if self.deadlines.set_own(held.slot(), nanos(wanted), now) {
-            self.visit(hub).reschedule(held.slot(), now);
+            self.visit(hub).reschedule(held.slot());
         }
     }
 

@@ -167,7 +167,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         let slot = self.locked_mut().fill(incoming.hash.fragment(), weight, entry);
         let core = self.core_mut();
         if incoming.span != Span::ENDLESS || !shard.deadlines.is_unused() {
-            shard.deadlines.begin(&mut core.schedule, slot, incoming.span, hub.lifetimes.now());
+            shard.deadlines.begin(&mut core.schedule, slot, incoming.span, &hub.lifetimes);
         }
         core.ages.begin(slot, &hub.lifetimes, load_nanos);
         let dead = tags.and_then(|tags| core.members.join(shard.home, slot, &tags));

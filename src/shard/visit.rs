@@ -239,16 +239,16 @@ impl<'a, K, V> Visit<'a, K, V> {
 
     /// Gives the entry at `slot` another time to live.
     pub(crate) fn set_ttl(&mut self, slot: Slot, ttl: Duration) {
-        let (now, deadlines) = (self.hub.lifetimes.now(), &self.shard.deadlines);
+        let (hub, deadlines) = (self.hub, &self.shard.deadlines);
         self.shard.become_elaborate();
-        deadlines.set_ttl(&mut self.core_mut().schedule, slot, nanos(ttl), now);
+        deadlines.set_ttl(&mut self.core_mut().schedule, slot, nanos(ttl), &hub.lifetimes);
     }
 
     /// Notes that readers have brought the deadline at `slot` forward.
-    pub(super) fn reschedule(&mut self, slot: Slot, now: u64) {
+    pub(super) fn reschedule(&mut self, slot: Slot) {
         if self.is_linked(slot) {
             let deadlines = &self.shard.deadlines;
-            deadlines.reschedule(&mut self.core_mut().schedule, slot, now);
+            deadlines.reschedule(&mut self.core_mut().schedule, slot);
         }
     }
 

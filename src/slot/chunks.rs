@@ -102,6 +102,19 @@ impl<T> Chunks<T> {
         first_of(chunk) + len_of(chunk) - FIRST
     }
 
+    /// Every value of every chunk that was made, by slot. Those that take chunks
+    /// out must not do so meanwhile.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().enumerate().flat_map(|(chunk, origin)| {
+            let origin = origin.load(Ordering::SeqCst);
+            let len = if origin.is_null() { 0 } else { len_of(chunk) };
+            (first_of(chunk)..first_of(chunk) + len).map(move |place| {
+                // SAFETY: as in `get`.
+                unsafe { &*origin.wrapping_add(place) }
+            })
+        })
+    }
+
     #[cold]
     fn make(&self, chunk: usize)
     where

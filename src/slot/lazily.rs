@@ -23,7 +23,7 @@ impl<T> Default for Lazily<T> {
 impl<T> Lazily<T> {
     #[inline]
     pub(crate) fn get(&self) -> Option<&T> {
-        // SAFETY: not null means from a leaked box that `make` has published
+        // SAFETY: not null means from a leaked box that `put` has published
         // with Release, and that only `drop` takes out again.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
@@ -32,15 +32,16 @@ impl<T> Lazily<T> {
     where
         T: Default,
     {
-        self.get().unwrap_or_else(|| self.make())
+        self.get_or_make_with(T::default)
+    }
+
+    pub(crate) fn get_or_make_with(&self, make: impl FnOnce() -> T) -> &T {
+        self.get().unwrap_or_else(|| self.put(make()))
     }
 
     #[cold]
-    fn make(&self) -> &T
-    where
-        T: Default,
-    {
-        let made = Box::into_raw(Box::<T>::default());
+    fn put(&self, value: T) -> &T {
+        let made = Box::into_raw(Box::new(value));
         let swapped =
             self.0.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
         if swapped.is_err() {

@@ -56,7 +56,7 @@ fn of_those_who_fill_the_log_one_is_told() {
 #[derive(Default)]
 struct Made(Life);
 
-/// Fails if `make` publishes with `Relaxed`.
+/// Fails if `put` publishes with `Relaxed`.
 #[test]
 fn who_finds_a_value_made_lazily_finds_it_whole_and_the_same() {
     model(|| {
