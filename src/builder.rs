@@ -277,9 +277,14 @@ impl<K, V, S> Builder<K, V, S> {
     ///
     /// # Cost
     /// A look-up also compares one number with the time: 5 to 6 ns more, nearly
-    /// all of it for the default clock. An entry costs 19 bytes more, or 44 if
-    /// reads can move its deadline. A cache without lifetimes pays no bytes, and
-    /// a check or two for each operation.
+    /// all of it for the default clock. An entry costs about 4.5 bytes more, and
+    /// four of them again if it has a time to idle as well. A deadline of its own
+    /// costs 8 bytes more, or 32 if there are other rules beside it. A cache
+    /// without lifetimes pays no bytes, and a check or two for each operation.
+    ///
+    /// # Precision
+    /// Up to a second, a lifetime is exact to the nanosecond. A longer one ends a
+    /// millionth of itself early at the most, usually a billionth; never late.
     ///
     /// ```
     /// use larder::Cache;
@@ -296,6 +301,12 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Every entry expires this long after it was last written or read.
     /// Together with a time to live, whichever ends first counts.
+    ///
+    /// # Cost
+    /// That of a [time to live](Builder::time_to_live). A read writes four bytes
+    /// with the entry, but not if that prolongs its life by less than a
+    /// thousandth: so an entry that is read all the time is hardly ever written,
+    /// and may expire a thousandth of the time early.
     ///
     /// ```
     /// use larder::{Cache, ManualClock};

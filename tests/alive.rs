@@ -9,13 +9,14 @@ mod live;
 
 use heap::held;
 
-use larder::Cache;
+use larder::{Cache, ManualClock};
 use live::{Ledger, Value};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// Tests that look at the memory of the whole process take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -174,6 +175,39 @@ fn memory_is_given_back_when_everything_was_invalidated() {
     let after = held() - before;
     assert!(full > 8_000_000, "{full}");
     assert!(after < empty + full / 20, "{after} bytes of {full} are still held; {empty} at first");
+}
+
+#[test]
+fn an_idle_cache_with_a_maintenance_thread_gives_back_what_has_expired() {
+    let _turn = TURN.lock();
+    const ENTRIES: u64 = 100_000;
+    let (before, clock) = (held(), ManualClock::new());
+    let builder = Cache::builder().capacity(ENTRIES as usize).shards(2).clock(clock.clone());
+    let cache: Cache<u64, [u64; 8]> = builder
+        .time_to_live(Duration::from_secs(60))
+        .maintenance(Duration::from_millis(1))
+        .build()
+        .unwrap();
+    let empty = held() - before;
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        (0..ENTRIES).for_each(|key| cache.insert(key, [key; 8]));
+        let full = held() - before;
+        assert!(full > 8_000_000, "{full}");
+        clock.advance(Duration::from_secs(60));
+        while cache.len() > 0 || held() - before > full / 2 {
+            thread::yield_now();
+        }
+        // What it has begun, it has done when this returns.
+        cache.run_maintenance();
+        left.push(held() - before - empty);
+    }
+    // The policy's queues, and what readers may still look at.
+    assert!(
+        left.iter().all(|bytes| *bytes < 24 * ENTRIES as i64),
+        "{left:?} bytes; {empty} at first"
+    );
+    assert!((left[2] - left[0]).abs() < ENTRIES as i64, "{left:?} bytes are left");
 }
 
 #[test]

@@ -385,14 +385,17 @@ proptest! {
         ttl in prop::option::of(1_u64..50),
         tti in prop::option::of(1_u64..50),
         ops in prop::collection::vec((0_u8..9, 0_u32..12, 0_u64..60), 0..200),
+        // 20 minutes are a whole number of the ticks that such long lives are
+        // counted in.
+        unit in prop::sample::select(vec![1_000_000, 1 << 40]),
     ) {
         const FOREVER: u64 = u64::MAX;
-        let millis = Duration::from_millis;
+        let units = |count| Duration::from_nanos(count * unit);
         for eviction in Eviction::ALL {
             let (clock, mut builder) = clocked();
             builder = builder.eviction(*eviction).shards(2);
-            builder = ttl.into_iter().fold(builder, |b, ttl| b.time_to_live(millis(ttl)));
-            builder = tti.into_iter().fold(builder, |b, tti| b.time_to_idle(millis(tti)));
+            builder = ttl.into_iter().fold(builder, |b, ttl| b.time_to_live(units(ttl)));
+            builder = tti.into_iter().fold(builder, |b, tti| b.time_to_idle(units(tti)));
             let cache = builder.build().unwrap();
             let mut model: BTreeMap<u32, Life> = BTreeMap::new();
             let mut now = 0;
@@ -408,11 +411,11 @@ proptest! {
                         model.insert(key, life(ttl, tti));
                     }
                     1 => {
-                        cache.insert_with(key, value, EntryOptions::new().ttl(millis(time)));
+                        cache.insert_with(key, value, EntryOptions::new().ttl(units(time)));
                         model.insert(key, life(ttl.min(time), tti));
                     }
                     2 => {
-                        cache.insert_with(key, value, EntryOptions::new().tti(millis(time)));
+                        cache.insert_with(key, value, EntryOptions::new().tti(units(time)));
                         model.insert(key, life(ttl, tti.min(time)));
                     }
                     3 | 4 => {
@@ -422,7 +425,7 @@ proptest! {
                     }
                     5 => {
                         let found = model.get_mut(&key);
-                        prop_assert_eq!(cache.set_expires_in(&key, millis(time)), found.is_some());
+                        prop_assert_eq!(cache.set_expires_in(&key, units(time)), found.is_some());
                         if let Some(life) = found {
                             (life.ttl_at, life.used) = (now + time, now);
                         }
@@ -430,7 +433,7 @@ proptest! {
                     6 => prop_assert_eq!(cache.remove(&key), model.remove(&key).map(|l| l.value)),
                     7 => cache.run_maintenance(),
                     _ => {
-                        clock.advance(millis(time));
+                        clock.advance(units(time));
                         now += time;
                     }
                 }
@@ -442,11 +445,122 @@ proptest! {
                 for (key, life) in &model {
                     let left = match life.ends() {
                         FOREVER => Duration::MAX,
-                        ends => millis(ends - now),
+                        ends => units(ends - now),
                     };
                     prop_assert_eq!(cache.expires_in(key), Some(left));
                 }
                 if op == 7 {
+                    prop_assert_eq!(cache.len(), model.len());
+                }
+                cache.validate().map_err(TestCaseError::fail)?;
+            }
+        }
+    }
+}
+
+/// What is asked for each entry: how long from a new key, a new value, a read.
+/// `u64::MAX` is no deadline; a read that says nothing leaves it alone.
+#[derive(Clone, Copy, Debug)]
+struct Wishes {
+    create: u64,
+    update: u64,
+    read: Option<u64>,
+}
+
+struct ByWish(Arc<Mutex<Wishes>>);
+
+fn millis(time: u64) -> Duration {
+    if time == u64::MAX { Duration::MAX } else { Duration::from_millis(time) }
+}
+
+impl Expiry<u32, u32> for ByWish {
+    fn on_create(&self, _: &u32, _: &u32) -> Duration {
+        millis(self.0.lock().create)
+    }
+
+    fn on_update(&self, _: &u32, _: &u32, _: Duration) -> Duration {
+        millis(self.0.lock().update)
+    }
+
+    fn on_read(&self, _: &u32, _: &u32, current: Duration) -> Duration {
+        self.0.lock().read.map_or(current, millis)
+    }
+}
+
+fn a_wish() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0_u64..60, 1 => Just(u64::MAX)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn lifetimes_of_their_own_agree_with_a_sorted_list(
+        ttl in prop::option::of(1_u64..50),
+        ops in prop::collection::vec(
+            (0_u8..8, 0_u32..12, a_wish(), prop::option::of(a_wish())),
+            0..200,
+        ),
+    ) {
+        for eviction in Eviction::ALL {
+            let (clock, mut builder) = clocked();
+            let nothing = Wishes { create: 0, update: 0, read: None };
+            let wishes = Arc::new(Mutex::new(nothing));
+            builder = builder.eviction(*eviction).shards(2).expiry(ByWish(Arc::clone(&wishes)));
+            builder = ttl.into_iter().fold(builder, |b, ttl| b.time_to_live(millis(ttl)));
+            let cache = builder.build().unwrap();
+            // When each entry ends by the cache's rule, and by its own.
+            let mut model: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+            let (mut now, ttl) = (0_u64, ttl.unwrap_or(u64::MAX));
+            for (op, key, time, read) in ops.iter().copied() {
+                let at = |time: u64| now.saturating_add(time);
+                *wishes.lock() = Wishes { create: time, update: time, read };
+                match op {
+                    0..=2 => {
+                        cache.insert(key, key);
+                        model.insert(key, (at(ttl), at(time)));
+                    }
+                    3 | 4 => {
+                        let found = model.get_mut(&key);
+                        prop_assert_eq!(cache.get(&key).is_some(), found.is_some());
+                        if let (Some(life), Some(read)) = (found, read) {
+                            // What it says when it is asked is from then on.
+                            let left = life.0.min(life.1);
+                            if at(read) != left {
+                                life.1 = at(read);
+                            }
+                        }
+                    }
+                    5 if time < u64::MAX => {
+                        let found = model.get_mut(&key);
+                        let set = cache.set_expires_in(&key, millis(time));
+                        prop_assert_eq!(set, found.is_some());
+                        found.into_iter().for_each(|life| *life = (at(time), u64::MAX));
+                    }
+                    6 => {
+                        // A clock that jumps back changes nothing.
+                        clock.set(millis(now / 2));
+                        prop_assert_eq!(cache.contains_key(&key), model.contains_key(&key));
+                        clock.set(millis(now));
+                        cache.run_maintenance();
+                    }
+                    _ if time < u64::MAX => {
+                        clock.advance(millis(time));
+                        now += time;
+                    }
+                    _ => {}
+                }
+                model.retain(|_, life| life.0.min(life.1) > now);
+                let mut keys: Vec<u32> = cache.iter().map(|(key, _)| key).collect();
+                keys.sort_unstable();
+                prop_assert_eq!(keys, model.keys().copied().collect::<Vec<_>>());
+                for (key, life) in &model {
+                    let left = match life.0.min(life.1) {
+                        u64::MAX => Duration::MAX,
+                        ends => millis(ends - now),
+                    };
+                    prop_assert_eq!(cache.expires_in(key), Some(left));
+                }
+                if op == 6 {
                     prop_assert_eq!(cache.len(), model.len());
                 }
                 cache.validate().map_err(TestCaseError::fail)?;

@@ -92,7 +92,7 @@ impl<K, V> Shared<K, V> {
     pub(crate) fn run_maintenance(&self) {
         let mut steady = Steady::default();
         for shard in &self.shards {
-            let batch = || shard.visit(&self.hub).reclaim(RECLAIM_BATCH);
+            let batch = || shard.visit(&self.hub).reclaim_for_good(RECLAIM_BATCH);
             // After a panic, too, there may be more to reclaim.
             while steady.step(batch).unwrap_or(true) {}
         }

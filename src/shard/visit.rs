@@ -168,6 +168,19 @@ impl<'a, K, V> Visit<'a, K, V> {
         steps == 0
     }
 
+    /// As [`reclaim`](Visit::reclaim); and if nothing is left after that, gives
+    /// back the memory.
+    pub(crate) fn reclaim_for_good(&mut self, steps: usize) -> bool {
+        let is_more = self.reclaim(steps);
+        if self.locked().len() == 0 && !self.core().schedule.is_empty() {
+            self.shard.hit_log.drain(|_| {});
+            self.locked_mut().give_back_memory();
+            // Until another entry has a deadline, there is nothing to give back.
+            self.core_mut().schedule = Schedule::default();
+        }
+        is_more
+    }
+
     pub(super) fn pop_due(&mut self, now: u64, steps: &mut usize) -> Option<Slot> {
         self.shard.deadlines.pop_due(&mut self.core_mut().schedule, now, steps)
     }
