@@ -16,16 +16,20 @@
 
 mod workload;
 
-use larder::Eviction;
+use larder::{Cache, Eviction};
 use std::env;
 use std::error::Error;
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
 use std::str::FromStr;
-use workload::{CAPACITY, Keys, Popularity, full_cache};
+use std::time::Duration;
+use workload::{CAPACITY, Keys, Popularity, fill};
 
 /// Twice the capacity: the hand of a clock goes round, and growth is long over.
 const OPERATIONS: u64 = 200_000;
+
+/// Nothing expires meanwhile.
+const HOUR: Duration = Duration::from_secs(3600);
 
 type Failure = Box<dyn Error>;
 
@@ -39,6 +43,25 @@ enum Operation {
     InsertEvict,
     /// A load of keys that are new, into a full cache.
     LoadEvict,
+    /// A get-hit under a time to live.
+    GetHitTtl,
+    /// A get-hit under a time to idle.
+    GetHitTti,
+    /// An evicting insert under a time to live.
+    InsertEvictTtl,
+}
+
+impl Operation {
+    const ALL: [Operation; 4] = {
+        use Operation::{GetHit, GetWithHit, InsertEvict, LoadEvict};
+        [GetHit, GetWithHit, InsertEvict, LoadEvict]
+    };
+
+    /// With the default policy only.
+    const WITH_LIFETIMES: [Operation; 3] = {
+        use Operation::{GetHitTti, GetHitTtl, InsertEvictTtl};
+        [GetHitTtl, GetHitTti, InsertEvictTtl]
+    };
 }
 
 #[derive(Clone, Copy)]
@@ -49,10 +72,12 @@ struct Scenario {
 
 impl Scenario {
     fn all() -> impl Iterator<Item = Scenario> {
-        use Operation::{GetHit, GetWithHit, InsertEvict, LoadEvict};
-        [GetHit, GetWithHit, InsertEvict, LoadEvict].into_iter().flat_map(|operation| {
+        let all = Operation::ALL.into_iter().flat_map(|operation| {
             Eviction::ALL.iter().map(move |eviction| Scenario { operation, eviction: *eviction })
-        })
+        });
+        let eviction = Eviction::default();
+        let living = Operation::WITH_LIFETIMES;
+        all.chain(living.into_iter().map(move |operation| Scenario { operation, eviction }))
     }
 
     fn name(self) -> String {
@@ -61,13 +86,22 @@ impl Scenario {
             Operation::GetWithHit => format!("get-with-hit/{}", self.eviction),
             Operation::LoadEvict => format!("load-evict/{}", self.eviction),
             Operation::InsertEvict => format!("insert-evict/{}", self.eviction),
+            Operation::GetHitTtl => format!("get-hit-ttl/{}", self.eviction),
+            Operation::GetHitTti => format!("get-hit-tti/{}", self.eviction),
+            Operation::InsertEvictTtl => format!("insert-evict-ttl/{}", self.eviction),
         }
     }
 
     fn run(self, operations: u64) {
-        let cache = full_cache(self.eviction, |key| key);
+        let builder = Cache::builder().eviction(self.eviction);
+        let builder = match self.operation {
+            Operation::GetHitTtl | Operation::InsertEvictTtl => builder.time_to_live(HOUR),
+            Operation::GetHitTti => builder.time_to_idle(HOUR),
+            _ => builder,
+        };
+        let cache = fill(builder, |key| key);
         match self.operation {
-            Operation::GetHit => {
+            Operation::GetHit | Operation::GetHitTtl | Operation::GetHitTti => {
                 let keys = Keys::draw(Popularity::Uniform, CAPACITY);
                 for at in 0..operations as usize {
                     black_box(cache.get(&keys.at(at)));
@@ -84,7 +118,7 @@ impl Scenario {
                     black_box(cache.get_with(&key, || key));
                 }
             }
-            Operation::InsertEvict => {
+            Operation::InsertEvict | Operation::InsertEvictTtl => {
                 for key in (CAPACITY as u64..).take(operations as usize) {
                     cache.insert(key, key);
                 }

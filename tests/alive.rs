@@ -9,7 +9,7 @@ mod live;
 
 use heap::held;
 
-use larder::{Cache, ManualClock};
+use larder::{Builder, Cache, ManualClock};
 use live::{Ledger, Value};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -208,6 +208,36 @@ fn an_idle_cache_with_a_maintenance_thread_gives_back_what_has_expired() {
         "{left:?} bytes; {empty} at first"
     );
     assert!((left[2] - left[0]).abs() < ENTRIES as i64, "{left:?} bytes are left");
+}
+
+#[test]
+fn a_deadline_takes_a_few_bytes_of_each_entry_and_none_where_there_are_none() {
+    let _turn = TURN.lock();
+    const ENTRIES: u64 = 200_000;
+    type Form = fn(Builder<u64, u64>) -> Builder<u64, u64>;
+    const HOUR: Duration = Duration::from_secs(3600);
+    let bytes = |form: Form| {
+        let before = held();
+        let builder = Cache::builder().capacity(ENTRIES as usize).shards(2);
+        let cache = form(builder).build().unwrap();
+        (0..ENTRIES).for_each(|key| cache.insert(key, key));
+        let after = held();
+        drop(cache);
+        (after - before) as f64 / ENTRIES as f64
+    };
+    let without = bytes(|builder| builder);
+    let forms: [(&str, f64, Form); 5] = [
+        ("time to live", 6.0, |builder| builder.time_to_live(HOUR)),
+        ("with jitter", 6.0, |builder| builder.time_to_live(HOUR).ttl_jitter(0.1)),
+        ("time to idle", 6.0, |builder| builder.time_to_idle(HOUR)),
+        ("both", 11.0, |builder| builder.time_to_live(HOUR).time_to_idle(HOUR)),
+        ("of its own", 11.0, |builder| builder.expiry(larder::after_access(|_, _| HOUR))),
+    ];
+    for (name, most, form) in forms {
+        let more = bytes(form) - without;
+        println!("{name}: {more:.2} bytes more than {without:.2}");
+        assert!(more <= most, "{name}: {more} bytes an entry");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
-use larder::{Cache, Eviction};
+use larder::{Builder, Cache, Eviction};
 use std::fmt;
 use std::sync::Barrier;
 use std::thread;
@@ -137,7 +137,12 @@ impl SplitMix64 {
 
 /// A cache of [`CAPACITY`] that holds just the keys below it.
 pub fn full_cache<V>(eviction: Eviction, value: impl Fn(u64) -> V) -> Cache<u64, V> {
-    let cache = Cache::builder().capacity(CAPACITY).eviction(eviction).build();
+    fill(Cache::builder().eviction(eviction), value)
+}
+
+/// The same with other settings.
+pub fn fill<V>(builder: Builder<u64, V>, value: impl Fn(u64) -> V) -> Cache<u64, V> {
+    let cache = builder.capacity(CAPACITY).build();
     let cache = cache.expect("the settings are in order");
     cache.extend((0..CAPACITY as u64).map(|key| (key, value(key))));
     assert_eq!(cache.len(), CAPACITY, "a get of these keys is a hit");

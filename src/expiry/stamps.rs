@@ -93,6 +93,17 @@ impl Default for Stamp {
     }
 }
 
+impl Stamp {
+    fn set(&self, stamp: u32) {
+        if cfg!(larder_loom) {
+            // loom knows no order of one thread's store and another's swap.
+            self.0.swap(stamp, Ordering::AcqRel);
+        } else {
+            self.0.store(stamp, Ordering::Release);
+        }
+    }
+}
+
 /// The stamp of an entry that ends at `tick`, give or take two ticks: it never
 /// ends later.
 fn stamp_at(tick: u64) -> u32 {
@@ -221,14 +232,14 @@ impl Stamps {
             true => OVER,
             false => stamp_at(end),
         };
-        self.ends.of(slot).0.store(stamp, Ordering::Release);
+        self.ends.of(slot).set(stamp);
         true
     }
 
     fn begin_ttl(&self, slot: Slot, end: Option<u64>) {
         match (end, self.ttl_ends.get(slot)) {
-            (Some(end), _) => self.ttl_ends.of(slot).0.store(stamp_at(end), Ordering::Release),
-            (None, Some(stamp)) => stamp.0.store(ELSEWHERE, Ordering::Release),
+            (Some(end), _) => self.ttl_ends.of(slot).set(stamp_at(end)),
+            (None, Some(stamp)) => stamp.set(ELSEWHERE),
             (None, None) => {}
         }
     }
@@ -237,7 +248,7 @@ impl Stamps {
     /// shard's lock.
     pub(super) fn clear(&self, slot: Slot) {
         if let Some(stamp) = self.ends.get(slot) {
-            stamp.0.store(ELSEWHERE, Ordering::Release);
+            stamp.set(ELSEWHERE);
         }
     }
 

@@ -4,6 +4,8 @@
 //! ```text
 //! cargo run --release --manifest-path benches/peers/Cargo.toml --bin expiry
 //! ```
+//!
+//! Arguments choose parts: `hits`, `inserts`, `reclaim`, `bytes`.
 
 use larder::ManualClock;
 use peers::expiring::{Contender, LIFETIME, Rule, larder};
@@ -31,20 +33,33 @@ const MILLION: usize = 1_000_000;
 const RECLAIMS: usize = 5;
 
 fn main() {
-    println!("## A hit\n");
+    let parts: [(&str, &str, fn()); 4] = [
+        ("hits", "A hit", all_hits),
+        ("inserts", "An insert that makes an entry leave", all_inserts),
+        ("reclaim", "A million entries expire at once", reclaim),
+        ("bytes", "Bytes on the heap for each of a million entries", bytes),
+    ];
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    for (name, title, print) in parts {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            println!("## {title}\n");
+            print();
+        }
+    }
+}
+
+fn all_hits() {
+    hits(FEW, Plan { rounds: 100, threads: 1, warm_up: 4, slices: 16, operations: 1 << 10 });
     for threads in [1, 2] {
         let plan = Plan { rounds: 15, threads, warm_up: 48, slices: 16, operations: 1 << 12 };
         hits(ENTRIES, plan);
     }
-    hits(FEW, Plan { rounds: 100, threads: 1, warm_up: 4, slices: 16, operations: 1 << 10 });
-    println!("## An insert that makes an entry leave\n");
+}
+
+fn all_inserts() {
     for threads in [1, 2] {
         inserts(Plan { rounds: 20, threads, warm_up: 4, slices: 4, operations: 1 << 12 });
     }
-    println!("## A million entries expire at once\n");
-    reclaim();
-    println!("## Bytes on the heap for each of a million entries\n");
-    bytes();
 }
 
 fn hits(entries: usize, plan: Plan) {
