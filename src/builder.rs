@@ -279,7 +279,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// A look-up also compares one number with the time: 5 to 6 ns more, nearly
     /// all of it for the default clock. An entry costs about 5 bytes more, and
     /// as many again if it has a time to idle as well. A deadline of its own costs
-    /// about 10, or 32 if there are other rules beside it. A cache
+    /// about 10, and three more numbers if there are other rules beside it. A cache
     /// without lifetimes pays no bytes, and a check or two for each operation.
     ///
     /// # Precision
