@@ -195,7 +195,7 @@ fn an_idle_cache_with_a_maintenance_thread_gives_back_what_has_expired() {
         let full = held() - before;
         assert!(full > 8_000_000, "{full}");
         clock.advance(Duration::from_secs(60));
-        while cache.len() > 0 || held() - before > full / 2 {
+        while !cache.is_empty() || held() - before > full / 2 {
             thread::yield_now();
         }
         // What it has begun, it has done when this returns.

@@ -287,9 +287,20 @@ mod tests {
                     deadlines[index] = deadlines[index].saturating_add(random.span());
                     waiting.insert((deadlines[index], index));
                 }
-                4 => {
+                4 if index % 2 == 0 => {
                     waiting.remove(&(deadlines[index], index));
                     bounds.cancel(slot);
+                }
+                // Moves to another slot, if nobody waits there.
+                4 => {
+                    let to = random.next() as usize % deadlines.len();
+                    if !waiting.contains(&(deadlines[to], to)) {
+                        deadlines[to] = deadlines[index];
+                        if waiting.remove(&(deadlines[index], index)) {
+                            waiting.insert((deadlines[to], to));
+                        }
+                        bounds.follow(slot, Slot::from_index(to));
+                    }
                 }
                 5 => now = now.saturating_sub(random.span()),
                 _ if step % 50_000 == 0 => now = u64::MAX - 1,
@@ -341,6 +352,28 @@ mod tests {
             assert!(calls <= 17);
         }
         assert_eq!((due, calls), (1000, 17));
+    }
+
+    #[test]
+    fn what_is_left_of_many_slots_is_still_met_at_its_time() {
+        for left in [0, 1, 31, 32, 33, 700] {
+            let mut bounds = Bounds::default();
+            for index in 0..5000 {
+                bounds.schedule(Slot::from_index(index), 10 + index as u64);
+            }
+            (left..5000).for_each(|index| bounds.cancel(Slot::from_index(index)));
+            bounds.cut(left);
+            let deadline_of = |slot: Slot| 10 + slot.index() as u64;
+            bounds.validate(deadline_of).unwrap();
+            assert!(bounds.waiting.len() <= left.div_ceil(LEAF));
+            for now in 0..10 + left as u64 {
+                let due = bounds.pop_due(now, &mut { usize::MAX }, deadline_of);
+                assert_eq!(due.map(|slot| slot.index() as u64), now.checked_sub(10));
+            }
+            assert_eq!(bounds.len(), 0);
+            bounds.schedule(Slot::from_index(4000), 7);
+            assert!(bounds.contains(Slot::from_index(4000)));
+        }
     }
 
     #[test]

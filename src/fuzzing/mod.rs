@@ -4,6 +4,7 @@
 //! and no feature can switch it on. The targets are in `fuzz/`; each calls one
 //! function of this room, which panics at the first thing that is wrong.
 
+mod bounds;
 mod chunks;
 mod ghosts;
 mod hit_log;
@@ -11,8 +12,8 @@ mod index;
 mod lanes;
 mod sketch;
 mod vault;
-mod wheel;
 
+pub use bounds::bounds;
 pub use chunks::chunks;
 pub use ghosts::ghosts;
 pub use hit_log::hit_log;
@@ -20,7 +21,6 @@ pub use index::index;
 pub use lanes::lanes;
 pub use sketch::sketch;
 pub use vault::vault;
-pub use wheel::wheel;
 
 use crate::slot::Slot;
 

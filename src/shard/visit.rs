@@ -175,6 +175,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         if self.locked().len() == 0 && !self.core().schedule.is_empty() {
             self.shard.hit_log.drain(|_| {});
             self.locked_mut().give_back_memory();
+            self.cut(0);
             // Until another entry has a deadline, there is nothing to give back.
             self.core_mut().schedule = Schedule::default();
         }

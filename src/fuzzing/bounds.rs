@@ -1,16 +1,16 @@
 use super::Script;
-use crate::expiry::wheel::Wheel;
+use crate::expiry::bounds::Bounds;
 use crate::slot::Slot;
 use std::collections::BTreeSet;
 
 const SLOTS: usize = 48;
 
-/// A timer wheel beside a sorted list, with a clock that jumps both ways.
-pub fn wheel(bytes: &[u8]) {
+/// A tree of bounds beside a sorted list, with a clock that jumps both ways.
+pub fn bounds(bytes: &[u8]) {
     let mut script = Script(bytes);
     let start = script.span();
     let mut trial = Trial {
-        wheel: Wheel::new(start),
+        bounds: Bounds::default(),
         deadlines: [0; SLOTS],
         waiting: BTreeSet::new(),
         now: start,
@@ -23,12 +23,12 @@ pub fn wheel(bytes: &[u8]) {
 }
 
 struct Trial {
-    wheel: Wheel,
+    bounds: Bounds,
     /// The deadline that counts, of each slot that waits.
     deadlines: [u64; SLOTS],
     waiting: BTreeSet<(u64, usize)>,
     now: u64,
-    /// The latest that the wheel has seen: time that goes back changes nothing.
+    /// The latest that the tree has seen: time that goes back changes nothing.
     latest: u64,
 }
 
@@ -41,12 +41,12 @@ impl Trial {
             6 => self.postpone(slot, script.span()),
             7 => {
                 self.waiting.remove(&(self.deadlines[slot.index()], slot.index()));
-                self.wheel.cancel(slot);
-                assert!(!self.wheel.contains(slot));
+                self.bounds.cancel(slot);
+                assert!(!self.bounds.contains(slot));
             }
             8 | 9 => self.now = self.now.saturating_sub(script.span()),
             10..=12 => self.now = self.now.saturating_add(script.span()),
-            13 => self.wheel.validate().unwrap(),
+            13 => self.validate(),
             // A few steps at a time, as a visit of a shard does.
             _ => self.pop(script.below(4)),
         }
@@ -57,11 +57,11 @@ impl Trial {
         self.waiting.remove(&(self.deadlines[index], index));
         self.deadlines[index] = deadline;
         self.waiting.insert((deadline, index));
-        self.wheel.schedule(slot, deadline);
-        assert!(self.wheel.contains(slot));
+        self.bounds.schedule(slot, deadline);
+        assert!(self.bounds.contains(slot));
     }
 
-    /// Later than it was scheduled for: the wheel learns of it as it pops.
+    /// Later than it was scheduled for: the tree learns of it as it pops.
     fn postpone(&mut self, slot: Slot, by: u64) {
         let index = slot.index();
         if self.waiting.remove(&(self.deadlines[index], index)) {
@@ -70,16 +70,20 @@ impl Trial {
         }
     }
 
+    fn validate(&self) {
+        self.bounds.validate(|slot| self.deadlines[slot.index()]).unwrap();
+    }
+
     fn pop(&mut self, steps: usize) {
         self.latest = self.latest.max(self.now);
         let (mut steps, deadlines) = (steps, self.deadlines);
         let deadline_of = |slot: Slot| deadlines[slot.index()];
-        while let Some(slot) = self.wheel.pop_due(self.now, &mut steps, deadline_of) {
+        while let Some(slot) = self.bounds.pop_due(self.now, &mut steps, deadline_of) {
             let index = slot.index();
             assert!(self.waiting.remove(&(deadlines[index], index)), "{index} did not wait");
             assert!(deadlines[index] <= self.latest, "{index} is not due");
         }
-        assert_eq!(self.wheel.len(), self.waiting.len());
+        assert_eq!(self.bounds.len(), self.waiting.len());
         if steps > 0 {
             let first = self.waiting.first();
             assert!(first.is_none_or(|(deadline, _)| *deadline > self.latest), "{first:?} is due");
@@ -88,13 +92,13 @@ impl Trial {
 
     fn conclude(mut self) {
         self.pop(usize::MAX);
-        self.wheel.validate().unwrap();
+        self.validate();
         for slot in (0..SLOTS).map(Slot::from_index) {
             let is_waiting = self.waiting.contains(&(self.deadlines[slot.index()], slot.index()));
-            assert_eq!(self.wheel.contains(slot), is_waiting);
+            assert_eq!(self.bounds.contains(slot), is_waiting);
         }
         self.now = u64::MAX;
         self.pop(usize::MAX);
-        assert_eq!(self.wheel.len(), 0, "everything is due at the end of time");
+        assert_eq!(self.bounds.len(), 0, "everything is due at the end of time");
     }
 }
