@@ -140,8 +140,8 @@ impl Reading {
     fn is_ahead_of(self, tick: u64) -> bool {
         // A reader whose time is from before the base has been held up; all
         // that was not marked ends later.
-        let age = tick.wrapping_sub(self.base) as i64;
-        self.stamp < OVER && age < self.ticks_of(self.stamp) as i64
+        let age = tick.saturating_sub(self.base);
+        self.stamp < OVER && age < self.ticks_of(self.stamp)
     }
 
     /// From the base to `stamp`.
@@ -493,6 +493,19 @@ mod tests {
             stamps.end(slot(0))
         };
         assert_eq!([1, 2, 3, 4].map(ends_after_use_at), [1024, 1026, 1026, 1028].map(Some));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_over_centuries_leaves_nobody_alive() {
+        for bits in 0..64 {
+            let stamps = Stamps::new(Scale::new(1000, NEVER), 0);
+            assert!(stamps.begin(slot(0), span(1000, NEVER), 0));
+            let now = (u64::MAX >> bits).max(1000);
+            assert_eq!(stamps.state(slot(0), now), State::Over);
+            stamps.move_base(now);
+            assert_eq!(stamps.state(slot(0), now), State::Over);
+            assert!(stamps.end(slot(0)).is_some_and(|end| end <= now));
+        }
     }
 
     #[test]
