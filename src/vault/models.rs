@@ -22,7 +22,6 @@
 //! preemptions.
 
 use super::*;
-use crate::sync::modelled::atomic::AtomicBool;
 use crate::sync::modelled::{Arc, Life};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
