@@ -176,6 +176,12 @@ impl Registry {
     }
 }
 
+/// How many records there are.
+#[cfg(all(test, larder_loom))]
+pub(crate) fn records() -> usize {
+    REGISTRY.records().count()
+}
+
 /// Whether a reader may be using the entry of `word` at `slot`, which its
 /// caller has unlinked with a sequentially consistent swap.
 #[inline]

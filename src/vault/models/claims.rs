@@ -160,3 +160,34 @@ fn readers_that_came_later_hold_nothing_back() {
         pantry.check();
     });
 }
+
+/// Fails if a thread that ends does not give its record back.
+#[test]
+fn a_thread_that_ends_leaves_its_record_to_the_next() {
+    model(|| {
+        let pantry = Pantry::new();
+        pantry.add(HASH, 1, 10);
+        for _ in 0..2 {
+            assert_eq!(begin(&pantry, |p| p.get(HASH, 1)).join().unwrap(), 10);
+        }
+        assert_eq!(crate::hazard::records(), 1);
+        pantry.check();
+    });
+}
+
+/// Fails if a record that is given back goes on saying that it is some thread's
+/// own: whoever takes it for one claim would keep it.
+#[test]
+fn a_record_of_a_thread_that_has_ended_is_anybodys() {
+    model(|| {
+        let pantry = Pantry::new();
+        pantry.add(HASH, 1, 10);
+        let outer = pantry.find(HASH, 1);
+        assert_eq!(begin(&pantry, |p| p.get(HASH, 1)).join().unwrap(), 10);
+        // A claim within a claim: each takes the record that is free.
+        assert_eq!([(); 2].map(|()| pantry.get(HASH, 1)), [10, 10]);
+        assert_eq!(crate::hazard::records(), 2);
+        drop(outer);
+        pantry.check();
+    });
+}
