@@ -36,10 +36,23 @@ pub(crate) struct Turn {
 
 /// Which thread waits for which turn, in the whole process: a circle may lead
 /// through several caches. Only threads that have to wait come here.
-static WAITING: Mutex<Vec<(ThreadId, Arc<Turn>)>> = Mutex::new(Vec::new());
+#[cfg(not(larder_shuttle))]
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting::new());
+
+// Anew for each schedule: threads have the same names in all of them.
+#[cfg(larder_shuttle)]
+shuttle::lazy_static! {
+    static ref WAITING: Mutex<Waiting> = Mutex::new(Waiting::new());
+}
+
+type Waiting = Vec<(ThreadId, Arc<Turn>)>;
 
 impl Turn {
     fn new() -> Self {
+        // Made here and not by who waits first: that may be while some other
+        // thread panics, and a checker's threads are all one to `std`.
+        #[cfg(larder_shuttle)]
+        let _ = &*WAITING;
         Turn {
             owner: thread::current().id(),
             is_discarded: AtomicBool::new(false),

@@ -13,9 +13,9 @@ fn clocked() -> (Builder<u64, u64, Seedless>, ManualClock) {
 
 pub fn nobody_sees_what_has_expired() {
     let (builder, clock) = clocked();
-    let shelf = builder.time_to_live(SECOND * 10).build().unwrap();
-    shelf.insert(1, 10);
-    shelf.insert_with(2, 20, EntryOptions::new().ttl(SECOND * 30));
+    let shelf = builder.time_to_live(SECOND * 30).build().unwrap();
+    shelf.insert_with(1, 10, EntryOptions::new().ttl(SECOND * 10));
+    shelf.insert(2, 20);
     let reader = spawn(&shelf, |shelf| {
         let seen = [(); 3].map(|()| shelf.get(&1).is_none());
         assert!(seen.is_sorted(), "what has expired does not come back: {seen:?}");
