@@ -64,7 +64,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             true => Span::ENDLESS,
             false => lifetimes.span(None, None, u64::from(hash.fragment())),
         };
-        self.store(Incoming { hash, cost, span }, entry);
+        self.store(Incoming { hash, cost, span }, entry, &[]);
     }
 
     /// Stores `value` under `key` with settings of its own. Otherwise like
@@ -85,20 +85,26 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let lifetimes = &self.shared.hub.lifetimes;
         let span = lifetimes.span(options.ttl, options.tti, u64::from(hash.fragment()));
         let tags = self.shared.tags.set_of(&options.tags);
-        self.store(Incoming { hash, cost, span }, Entry { key, value, tags });
+        self.store(Incoming { hash, cost, span }, Entry { key, value, tags }, &options.tags);
     }
 
+    /// `tags` are the names of the entry's.
     #[inline]
-    fn store(&self, mut incoming: Incoming, entry: Entry<K, V>) {
+    fn store(&self, mut incoming: Incoming, entry: Entry<K, V>, tags: &[String]) {
         let mut entry = Some(entry);
-        while let Some(unstored) = &entry {
+        while let Some(unstored) = &mut entry {
+            if unstored.tags.any_dead() {
+                unstored.tags = self.shared.tags.set_of(tags);
+            }
             let current = self.ask_expiry(&mut incoming, &unstored.key, &unstored.value);
             self.try_insert(incoming, current, &mut entry);
         }
     }
 
     /// Stores `entry` and takes it, unless the key came or went since its
-    /// `Expiry` was asked, or others were quicker to take what room there was.
+    /// `Expiry` was asked, or others were quicker to take what room there was;
+    /// or unless a tag of it has died: it would take the place of what may have
+    /// been written since, and nobody would see it.
     #[inline]
     fn try_insert(
         &self,
@@ -110,7 +116,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let mut visit = self.visit_in_turn(incoming.hash, &unstored.key);
         let mut credit = Credit::new(&self.shared.hub.budget);
         let found = visit.find(incoming.hash, &unstored.key);
-        if was_found.is_some_and(|was_found| was_found != found.is_some()) {
+        if was_found.is_some_and(|was_found| was_found != found.is_some())
+            || unstored.tags.any_dead()
+        {
             return;
         }
         if let Err(shortage) =
@@ -148,7 +156,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 break;
             }
             let found = visit.find(hash, &unstored.key);
-            if was_found.is_some_and(|was_found| was_found != found.is_some()) {
+            if was_found.is_some_and(|was_found| was_found != found.is_some())
+                || unstored.tags.any_dead()
+            {
                 break;
             }
             match visit

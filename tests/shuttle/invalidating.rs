@@ -91,3 +91,30 @@ pub fn clearing_and_writing_lose_nothing_that_came_later() {
     assert!([None, Some(7)].contains(&shelf.get(&7)));
     checked(&shelf);
 }
+
+pub fn tags_that_die_one_after_the_other_are_all_freed() {
+    let shelf = shelf(8, 1);
+    shelf.insert_with(1, 1, red());
+    shelf.insert_with(2, 2, EntryOptions::new().tag("blue"));
+    let tidy = spawn(&shelf, |shelf| shelf.run_maintenance());
+    shelf.invalidate_tag("red");
+    shelf.invalidate_tag("blue");
+    tidy.join().unwrap();
+    shelf.run_maintenance();
+    assert_eq!(shelf.len(), 0);
+    checked(&shelf);
+}
+
+pub fn a_write_whose_tag_dies_meanwhile_takes_no_newer_value_with_it() {
+    let shelf = shelf(8, 1);
+    shelf.insert_with(2, 0, red());
+    let writer = spawn(&shelf, |shelf| shelf.insert_with(1, 1, red()));
+    shelf.invalidate_tag("red");
+    shelf.insert(1, 2);
+    // Written before the tag died, it is gone, and the other came later; or it
+    // was written after that, and is there unless the other came last.
+    assert!(matches!(shelf.get(&1), Some(1 | 2)));
+    writer.join().unwrap();
+    assert!(matches!(shelf.get(&1), Some(1 | 2)));
+    checked(&shelf);
+}

@@ -163,11 +163,13 @@ pub fn writes_and_computations_win_over_loads() {
             shelf.entry(1).and_compute(|old| Compute::Replace(old.map_or(20, |_| 30)));
         })
     };
-    shelf.insert(2, 1);
+    let seen = [(); 2].map(|()| shelf.peek(&1));
     let loaded = loader.join().unwrap();
     computer.join().unwrap();
     let now = shelf.get(&1);
     assert!(matches!((loaded, now), (10, Some(20 | 30)) | (20, Some(20))), "{loaded} {now:?}");
+    // What the computation has not seen was not stored before it.
+    assert!(now != Some(20) || !seen.contains(&Some(10)), "{seen:?}");
     checked(&shelf);
 }
 

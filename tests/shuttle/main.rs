@@ -131,6 +131,8 @@ scenarios! {
     invalidating {
         a_tag_hides_all_its_entries_at_once 25,
         what_was_written_under_a_tag_before_is_gone_and_freed 25,
+        tags_that_die_one_after_the_other_are_all_freed 25,
+        a_write_whose_tag_dies_meanwhile_takes_no_newer_value_with_it 25,
         a_predicate_meets_all_that_was_there 25,
         clearing_and_writing_lose_nothing_that_came_later 25,
     }
