@@ -251,8 +251,8 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                 },
                 false => None,
             };
-            let due = due.map(|due| Duration::from_nanos(due.saturating_sub(self.now())));
-            let until = due.and_then(deadline_in).into_iter().chain(deadline).min();
+            let wait = due.map(|due| Duration::from_nanos(due.saturating_sub(self.now())));
+            let until = wait.and_then(deadline_in).into_iter().chain(deadline).min();
             let mut is_first = true;
             let rung = self.wait(
                 backend,
@@ -261,7 +261,10 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                 |state| {
                     let is_rung = !std::mem::replace(&mut is_first, false);
                     let is_deserted = !is_alone && self.alive.load(Ordering::SeqCst) == 0;
-                    (is_rung || is_deserted || is_done(state)).then_some(())
+                    // Something came before we were among those who are rung
+                    // for, and nobody else would do it.
+                    let has_work = is_alone && state.queue.next_due() != due;
+                    (is_rung || is_deserted || has_work || is_done(state)).then_some(())
                 },
             );
             rung.await;
