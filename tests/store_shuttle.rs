@@ -407,3 +407,24 @@ fn a_refused_write_through_changes_nothing_that_others_see() {
         assert_eq!((table.value(1), cache.get(&1).unwrap()), (Some(stored[0]), Some(stored[0])));
     });
 }
+
+#[test]
+fn a_load_that_meets_a_put_and_an_eviction_does_not_bring_the_old_row_back() {
+    schedules(SCHEDULES, || {
+        let table = Arc::new(Table::default());
+        table.change(1, Some(1)).unwrap();
+        table.change(2, Some(20)).unwrap();
+        let cache = over(&table, WritePolicy::Back(back()), 1);
+        let reader = thread::spawn({
+            let cache = cache.clone();
+            move || cache.get(&1).unwrap()
+        });
+        cache.put(1, 2).unwrap();
+        // There is room for one: the other leaves, and the queue has it.
+        assert_eq!(cache.get(&2).unwrap(), Some(20));
+        assert_eq!(cache.get(&1).unwrap(), Some(2));
+        assert!([Some(1), Some(2)].contains(&reader.join().unwrap()));
+        cache.flush();
+        assert_eq!((cache.get(&1).unwrap(), table.value(1)), (Some(2), Some(2)));
+    });
+}
