@@ -453,3 +453,16 @@ pub fn a_row_beside_the_cache_is_never_seen_old_once_its_write_has_returned() {
     assert_eq!(read(&aside), 2);
     checked(aside.cache());
 }
+
+pub fn a_key_that_is_asked_for_twice_has_its_value_twice() {
+    let shelf = shelf(8, 1);
+    let asker = spawn(&shelf, |shelf| {
+        shelf.get_many_with(&[1, 1], |missing| {
+            missing.into_iter().map(|key| (*key, key * 10)).collect::<Vec<_>>()
+        })
+    });
+    shelf.invalidate(&1);
+    assert_eq!(shelf.get_with(&1, || 10), 10);
+    assert_eq!(asker.join().unwrap(), [Some(10), Some(10)]);
+    checked(&shelf);
+}

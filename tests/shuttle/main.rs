@@ -156,6 +156,7 @@ scenarios! {
         invalidating_everything_overtakes_every_load 20,
         writes_and_computations_win_over_loads 20,
         overlapping_loads_of_many_keys_end 20,
+        a_key_that_is_asked_for_twice_has_its_value_twice 20,
         a_crowded_cache_loads_and_evicts_within_its_bounds 10,
         panicking_loaders_leave_nobody_waiting 10,
         a_forced_reload_is_not_stored_over_a_newer_value 20,

@@ -287,13 +287,21 @@ where
 }
 
 /// The values of `leads`, in their order.
-fn sort<K: Hash + Eq, V>(pairs: Vec<(K, V)>, leads: &[Lead<K, V>]) -> Vec<Option<V>> {
+fn sort<K: Hash + Eq, V: Clone>(pairs: Vec<(K, V)>, leads: &[Lead<K, V>]) -> Vec<Option<V>> {
     let places: HashMap<&K, usize, ahash::RandomState> =
         leads.iter().enumerate().map(|(at, lead)| (lead.key(), at)).collect();
     let mut values: Vec<Option<V>> = leads.iter().map(|_| None).collect();
     for (key, value) in pairs {
         if let Some(at) = places.get(&key) {
             values[*at] = Some(value);
+        }
+    }
+    // A key that was asked for twice is led twice, if its first load was
+    // overtaken before the second one was asked about.
+    for (at, lead) in leads.iter().enumerate() {
+        let place = places[lead.key()];
+        if place != at {
+            values[at] = values[place].clone();
         }
     }
     values
