@@ -1,0 +1,51 @@
+# Memory: used after its time, never given back, or raced for.
+
+# sanitized NAME DIR ARGS...: tests under a sanitizer.
+sanitized() {
+  local name=$1 dir=$2
+  shift 2
+  RUSTFLAGS="-Zsanitizer=$name -Cunsafe-allow-abi-mismatch=sanitizer" \
+    TSAN_OPTIONS="suppressions=$PWD/.ci/tsan-suppressions" \
+    nightly test -p larder --target x86_64-unknown-linux-gnu --target-dir "target/$dir" "$@"
+}
+
+# Data races, in the tests that run threads. One test at a time: they run
+# threads enough.
+thread_sanitizer() {
+  LARDER_HISTORIES=4000 sanitized thread tsan \
+    --test threads --test expiry --test linearizability --test alive -- --test-threads=1 \
+    --skip lifetimes_agree --skip a_million_entries
+  LARDER_STRESS_SECONDS=60 sanitized thread tsan --test stress
+}
+
+# Memory that is used after its time, or never given back. The panic and the
+# re-entrancy matrix are among these: no cell of them leaks.
+address_sanitizer() {
+  LARDER_HISTORIES=4000 sanitized address asan --lib --test behaviour --test threads \
+    --test panics --test reentrancy --test expiry --test linearizability --test alive
+  LARDER_STRESS_SECONDS=60 sanitized address asan --test stress
+}
+
+# The same, and reads of what was never written, over a smaller run: memcheck
+# slows a program down thirtyfold. It looks into `std` and the allocator's own
+# blocks as well. What is still reachable in the end is no leak: the records of
+# readers, which are never freed (SECURITY.md), and what the test runner holds.
+memcheck() {
+  debian valgrind valgrind
+  checked --lib -- hazard:: slab slot:: tags claim:: budget listener flight::
+  checked --test behaviour -- --skip every_value_that_was_written --skip capacity_follows
+  checked --test expiry -- --skip a_million_entries --skip lifetimes_agree \
+    --skip an_entry_that_readers_keep_busy --skip writers_and_a_moving_clock
+  checked --test threads -- computations_inserts no_increment writers_of_heavy a_bound_on_weight \
+    threads_that_want writers_whose
+}
+
+# checked TEST... -- ARGS...: the debug build of one test binary.
+checked() {
+  local build=()
+  while [ "$1" != -- ]; do build+=("$1"); shift; done
+  shift
+  valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
+    --errors-for-leak-kinds=definite,indirect --error-exitcode=9 \
+    "$(test_binary -p larder "${build[@]}")" --quiet --test-threads=1 "$@"
+}

@@ -1,0 +1,50 @@
+# Stores, traces, and the programs beside the library.
+
+# All tests of both packages, with all features.
+all_tests() {
+  cargo test --all-features
+}
+
+# A disk that forgets what was not synced, at each moment that matters.
+disk_images() {
+  LARDER_IMAGES=10000 cargo test --release -p larder --features journal --test journal_disk
+}
+
+main_jobs() {
+  local here=$PWD
+  cd "$(mktemp -d)"
+  export CARGO_TARGET_DIR="$here/target"
+  cargo run --release --manifest-path "$here/Cargo.toml" --example orders
+  cargo run --release --manifest-path "$here/Cargo.toml" --example replay -- --no-progress
+  test -s orders.svg
+  test -s replay.svg
+}
+
+traces() {
+  local folder=${LARDER_TRACES:-../shared/traces}
+  if [ -f "$folder/reference.csv" ]; then
+    LARDER_TRACES=$(realpath "$folder") cargo test --release --test reference
+  else
+    echo 'no traces here: skipped'
+  fi
+}
+
+# The tests start a server of their own, from these programs.
+postgres() {
+  if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+    apt-get update >/dev/null 2>&1 || true
+    apt-get install -y --no-install-recommends postgresql >/dev/null 2>&1 || true
+  fi
+  cargo test --manifest-path examples/postgres/Cargo.toml --target-dir target/postgres
+}
+
+other_packages() {
+  cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --target-dir target/fuzz -- -D warnings
+  cargo clippy --manifest-path benches/peers/Cargo.toml --all-targets --target-dir target/peers -- -D warnings
+}
+
+# Without a coverage-guided run: every input that was worth keeping, once more.
+fuzz() {
+  cargo run --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --bin cache_against_model -- \
+    -runs=0 fuzz/corpus/cache_against_model
+}
