@@ -680,6 +680,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_walk_goes_on_where_it_was_when_the_table_grows() {
+        let hash = |slot: Slot| slot.raw().wrapping_mul(0x9E37_79B9);
+        let index = Index::new();
+        // SAFETY: there are no other readers, here and below.
+        let grow = |times| drop(unsafe { index.rebuild(times * index.room(), hash) });
+        for slot in (0..600).map(Slot::from_index) {
+            if slot.index() == index.room() {
+                grow(2);
+            }
+            index.insert(hash(slot), slot);
+        }
+        let walk = |mut cursor: Cursor| {
+            let mut met = vec![0; 600];
+            let first = (0..300).map_while(|_| index.next(&mut cursor)).collect::<Vec<_>>();
+            grow(4);
+            let rest = std::iter::from_fn(|| index.next(&mut cursor));
+            first.into_iter().chain(rest).for_each(|slot| met[slot.index()] += 1);
+            met
+        };
+        let met = walk(Cursor::default());
+        let off = met.iter().filter(|times| **times != 1).count();
+        assert!(off < 60, "{off} of 600 were met twice or not at all");
+        // This one begins anew, and so misses none.
+        let met = walk(Cursor::thorough());
+        assert!(met.iter().all(|times| *times > 0));
+        assert!(met.iter().filter(|times| **times == 2).count() >= 300);
+    }
+
     proptest! {
         #[test]
         fn an_index_agrees_with_a_map(

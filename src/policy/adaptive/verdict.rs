@@ -87,9 +87,10 @@ mod tests {
         let mut verdict = Verdict::default();
         for _ in 0..1000 {
             block(&mut verdict, 1, 20);
+            assert_eq!(verdict.current(), 0);
             block(&mut verdict, 0, 20);
+            assert_eq!(verdict.current(), 0);
         }
-        assert_eq!(verdict.current(), 0);
     }
 
     #[test]

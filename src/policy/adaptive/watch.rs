@@ -121,3 +121,84 @@ fn report(slot: Slot, hits: u8, marks: u8, guide: &Guide, all: &dyn Residents) {
         guide.report(all.hash(slot), fresh);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Entries of weight 1, and the hits noted of each.
+    struct Noted(Vec<Cell<u8>>);
+
+    impl Residents for Noted {
+        fn hash(&self, slot: Slot) -> u32 {
+            slot.raw().wrapping_mul(0x9E37_79B9)
+        }
+
+        fn weight(&self, _slot: Slot) -> u32 {
+            1
+        }
+
+        fn hits(&self, slot: Slot) -> u8 {
+            self.0[slot.index()].get()
+        }
+
+        fn set_hits(&self, slot: Slot, hits: u8) {
+            self.0[slot.index()].set(hits);
+        }
+    }
+
+    /// A hundred entries, of which the first ten are in the sample.
+    fn sampled() -> (Watch, Lanes<2>, Sketch, Noted) {
+        let all = Noted(vec![Cell::new(0); 100]);
+        let (mut watch, mut lanes) = (Watch::default(), Lanes::default());
+        for slot in (0..100).map(Slot::from_index) {
+            lanes.push(0, slot, &all);
+            if slot.index() < 10 {
+                watch.add(slot, &mut lanes);
+            }
+        }
+        (watch, lanes, Sketch::default(), all)
+    }
+
+    #[test]
+    fn each_in_the_sample_has_eight_turns_while_all_are_replaced_once() {
+        let (mut watch, mut lanes, mut sketch, all) = sampled();
+        let guide = Guide::default();
+        let mut turns = [0; 10];
+        for _ in 0..100 {
+            all.0.iter().for_each(|hits| hits.set(3));
+            watch.look(&mut lanes, &mut sketch, &guide, &all);
+            for (turns, hits) in turns.iter_mut().zip(&all.0) {
+                *turns += usize::from(hits.get() == 1);
+            }
+            assert!(all.0[10..].iter().all(|hits| hits.get() == 3), "not in the sample");
+        }
+        assert_eq!(turns, [ROUNDS; 10]);
+    }
+
+    #[test]
+    fn the_guide_hears_of_a_hit_once_from_the_turn_or_from_the_hand() {
+        let (mut watch, mut lanes, mut sketch, all) = sampled();
+        let slot = Slot::from_index(0);
+        all.set_hits(slot, 1);
+        let first = Guide::default();
+        while lanes.marks(slot) & REPORTED == 0 {
+            watch.look(&mut lanes, &mut sketch, &first, &all);
+        }
+        // Told of more entries than a sample may have, a guide takes fewer
+        // keys from the next report on.
+        let heard = |guide: &Guide| !guide.describe().ends_with("1 key in 1");
+        let many = || {
+            let guide = Guide::default();
+            guide.recount(0, 100_000);
+            guide
+        };
+        let again = many();
+        Watch::take(slot, 1, &mut lanes, &again, &all);
+        assert!(!heard(&again), "it was told by the turn");
+        let anew = many();
+        Watch::take(slot, 1, &mut lanes, &anew, &all);
+        assert!(heard(&anew), "the hand took the first, and this is another");
+    }
+}
