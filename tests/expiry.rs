@@ -1,7 +1,7 @@
 //! How long entries live, by a clock that the test holds: nothing here sleeps.
 
 use larder::{
-    Builder, Cache, Cause, Compute, EntryOptions, Eviction, Expiry, ManualClock, Outcome,
+    Builder, Cache, Cause, Clock, Compute, EntryOptions, Eviction, Expiry, ManualClock, Outcome,
 };
 use parking_lot::{Condvar, Mutex, RwLock};
 use proptest::prelude::*;
@@ -135,6 +135,24 @@ fn a_clock_that_jumps_back_revives_nothing() {
         cache.run_maintenance();
         cache.validate().unwrap();
     }
+}
+
+#[test]
+fn a_time_that_someone_has_seen_is_over_for_every_shard_when_the_clock_jumps_back() {
+    let (clock, builder) = clocked();
+    let cache = builder.time_to_live(SECOND).shards(8).build().unwrap();
+    for key in 0..64 {
+        cache.insert(key, 1);
+    }
+    clock.advance(2 * SECOND);
+    // Only the shard of this key has noticed what has expired.
+    cache.insert(64, 1);
+    clock.set(Duration::ZERO);
+    assert_eq!(clock.now(), Duration::ZERO);
+    for key in 0..64 {
+        assert_eq!(cache.get(&key), None, "{key}");
+    }
+    cache.validate().unwrap();
 }
 
 #[test]
