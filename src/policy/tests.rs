@@ -112,6 +112,17 @@ fn evictions() -> Vec<Eviction> {
     Eviction::ALL.iter().copied().chain(unusual).collect()
 }
 
+#[test]
+fn an_entry_that_gains_weight_where_it_stands_may_leave_for_its_weight() {
+    for eviction in evictions() {
+        let mut bench = Bench::new(eviction, 8);
+        (0..6).for_each(|index| bench.insert(slot(index), u32::from(index > 3)));
+        while bench.evict(Need::Weight).is_some() {}
+        bench.reweigh(slot(1), 1);
+        assert_eq!(bench.evict(Need::Weight), Some(slot(1)), "{eviction}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
