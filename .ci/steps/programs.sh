@@ -43,8 +43,12 @@ other_packages() {
   cargo clippy --manifest-path benches/peers/Cargo.toml --all-targets --target-dir target/peers -- -D warnings
 }
 
-# Without a coverage-guided run: every input that was worth keeping, once more.
+# Every target, guided by coverage, from the corpus on.
 fuzz() {
-  cargo run --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --bin cache_against_model -- \
-    -runs=0 fuzz/corpus/cache_against_model
+  CARGO_TARGET_DIR=$PWD/target/fuzz fuzz/run
+}
+
+# Everything switched on, for some minutes; by itself, tests/soak.sh takes hours.
+soak() {
+  tests/soak.sh 100000000
 }

@@ -255,3 +255,34 @@ impl<'a, K, V> Visit<'a, K, V> {
         has_shrunk
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::hash::KeyHash;
+    use crate::{Cache, Eviction};
+    use std::hash::{BuildHasherDefault, DefaultHasher};
+
+    type Seedless = BuildHasherDefault<DefaultHasher>;
+
+    /// Keys that belong to one of two shards.
+    fn keys_of(shard: usize) -> impl Iterator<Item = u64> {
+        (0..).filter(move |key| KeyHash::of(key, &Seedless::default()).shard(2) == shard)
+    }
+
+    #[test]
+    fn a_shard_that_comes_late_gets_its_share_from_the_one_that_holds_more() {
+        for by_weight in [false, true] {
+            let builder = Cache::builder().shards(2).hasher(Seedless::default());
+            let builder = builder.eviction(Eviction::Lru);
+            let cache = match by_weight {
+                true => builder.weight_capacity(100).weigher(|_, _| 1).build().unwrap(),
+                false => builder.capacity(100).build().unwrap(),
+            };
+            for key in keys_of(0).take(100).chain(keys_of(1).take(200)) {
+                cache.insert(key, ());
+            }
+            let late = keys_of(1).take(200).filter(|key| cache.contains_key(key)).count();
+            assert_eq!((late, cache.len()), (50, 100));
+        }
+    }
+}
