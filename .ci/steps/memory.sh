@@ -21,8 +21,9 @@ thread_sanitizer() {
 # Memory that is used after its time, or never given back. The panic and the
 # re-entrancy matrix are among these: no cell of them leaks.
 address_sanitizer() {
-  LARDER_HISTORIES=4000 sanitized address asan --lib --test behaviour --test threads \
-    --test panics --test reentrancy --test expiry --test linearizability --test alive
+  LARDER_HISTORIES=4000 sanitized address asan --features journal,macros --lib --test behaviour \
+    --test threads --test panics --test reentrancy --test hostile --test expiry \
+    --test linearizability --test alive --test shrink
   LARDER_STRESS_SECONDS=60 sanitized address asan --test stress
 }
 

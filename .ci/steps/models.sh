@@ -16,3 +16,8 @@ schedules() {
 histories() {
   LARDER_HISTORIES=100000 cargo test --release -p larder --test linearizability
 }
+
+# Each protocol with one mistake in it: a model has to fail of every one.
+protocol_mutations() {
+  tests/mutations/run
+}

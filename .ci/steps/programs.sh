@@ -39,13 +39,20 @@ postgres() {
 }
 
 other_packages() {
-  cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --target-dir target/fuzz -- -D warnings
+  RUSTFLAGS='--cfg larder_fuzz' cargo clippy --manifest-path fuzz/Cargo.toml --features ground \
+    --all-targets --target-dir target/fuzz-clippy -- -D warnings
+  cargo clippy --manifest-path .ci/public-api/Cargo.toml --target-dir target/tools -- -D warnings
   cargo clippy --manifest-path benches/peers/Cargo.toml --all-targets --target-dir target/peers -- -D warnings
 }
 
 # Every target, guided by coverage, from the corpus on.
 fuzz() {
   CARGO_TARGET_DIR=$PWD/target/fuzz fuzz/run
+}
+
+# All keys of one hash at once, which a debug build would take too long for.
+hostile() {
+  cargo test --release -p larder --test hostile
 }
 
 # Everything switched on, for some minutes; by itself, tests/soak.sh takes hours.
