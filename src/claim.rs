@@ -194,6 +194,20 @@ mod tests {
     }
 
     #[test]
+    fn only_a_claim_whose_result_this_thread_is_storing_is_overruled_and_no_other_ends() {
+        let mut claims = Claims::default();
+        let turn = claims.add(7, Arc::new("pear"));
+        let other = claims.add(7, Arc::new("plum"));
+        assert!(!claims.overrule(&turn), "it is still being computed");
+        assert!(claims.find(7, "pear").is_some() && !turn.is_discarded());
+        turn.finish();
+        assert!(claims.overrule(&turn) && turn.is_discarded());
+        assert!(claims.find(7, "pear").is_none());
+        let kept = claims.find(7, "plum").expect("its own computation goes on");
+        assert!(Arc::ptr_eq(kept, &other) && !other.is_discarded());
+    }
+
+    #[test]
     fn a_circle_through_another_thread_is_refused_and_the_other_goes_on() {
         let mine = Arc::new(Turn::new());
         let (tell, told) = std::sync::mpsc::channel();
