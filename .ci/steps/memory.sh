@@ -24,7 +24,7 @@ address_sanitizer() {
   LARDER_HISTORIES=4000 sanitized address asan --features journal,macros --lib --test behaviour \
     --test threads --test panics --test reentrancy --test hostile --test expiry \
     --test linearizability --test alive --test shrink
-  LARDER_STRESS_SECONDS=60 sanitized address asan --test stress
+  LARDER_STRESS_SECONDS=60 sanitized address asan --features journal,macros --test stress
 }
 
 # The same, and reads of what was never written, over a smaller run: memcheck
