@@ -38,9 +38,11 @@ postgres() {
   cargo test --manifest-path examples/postgres/Cargo.toml --target-dir target/postgres
 }
 
+# `macro_input` has the macro's sources in it, which may not use let-chains yet;
+# clippy does not know the oldest compiler of that package.
 other_packages() {
   RUSTFLAGS='--cfg larder_fuzz' cargo clippy --manifest-path fuzz/Cargo.toml --features ground \
-    --all-targets --target-dir target/fuzz-clippy -- -D warnings
+    --all-targets --target-dir target/fuzz-clippy -- -D warnings -A clippy::collapsible_if
   cargo clippy --manifest-path .ci/public-api/Cargo.toml --target-dir target/tools -- -D warnings
   cargo clippy --manifest-path benches/peers/Cargo.toml --all-targets --target-dir target/peers -- -D warnings
 }
