@@ -1,0 +1,109 @@
+//! What is replayed, and which half of it each belongs to.
+
+use crate::trace;
+use peers::synthetic::Family;
+use std::collections::HashSet;
+use std::error::Error;
+use std::fs;
+
+/// Capacities, of the distinct keys in percent.
+const SHARES: [f64; 5] = [0.1, 1.0, 5.0, 10.0, 25.0];
+/// Fewer entries tell more about rounding than about policies.
+const ENTRIES_MIN: usize = 10;
+/// Seeds of each synthetic family, half of them for each half.
+const SEEDS: u64 = 8;
+
+/// Who may see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// Whoever changes the policy.
+    Choose,
+    /// Whoever says how good it is.
+    Report,
+}
+
+impl Half {
+    fn of(number: usize) -> Half {
+        if number.is_multiple_of(2) { Half::Choose } else { Half::Report }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Half::Choose => "choose",
+            Half::Report => "report",
+        }
+    }
+}
+
+/// A trace or a synthetic sequence.
+#[derive(Debug)]
+pub struct Subject {
+    pub name: String,
+    /// The synthetic family, or "trace".
+    pub kind: &'static str,
+    pub half: Half,
+    pub accesses: Vec<u64>,
+    pub capacities: Vec<usize>,
+    /// Where it changes from one kind to another; its length if it does not.
+    pub turns_at: usize,
+}
+
+impl Subject {
+    pub fn of(name: &str, kind: &'static str, half: Half, accesses: Vec<u64>) -> Subject {
+        let distinct = accesses.iter().collect::<HashSet<_>>().len();
+        let entries = |share: &f64| (distinct as f64 * share / 100.0).round() as usize;
+        let capacities = SHARES.iter().map(entries).filter(|entries| *entries >= ENTRIES_MIN);
+        let (capacities, turns_at) = (capacities.collect(), accesses.len());
+        Subject { name: name.to_owned(), kind, half, accesses, capacities, turns_at }
+    }
+}
+
+/// Every trace of the folders, by name, dealt alternately; of each synthetic
+/// family, the odd seeds to choose by.
+pub fn subjects(folders: &[String]) -> Result<Vec<Subject>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for folder in folders {
+        for entry in fs::read_dir(folder).map_err(|error| format!("{folder}: {error}"))? {
+            files.push(entry?.path());
+        }
+    }
+    files.retain(|path| {
+        let name = path.to_string_lossy();
+        name.ends_with(".u64.zst") || name.ends_with(".ws.zst")
+    });
+    files.sort();
+    let mut subjects = Vec::new();
+    for (number, file) in files.iter().enumerate() {
+        let trace = trace::load(file)?;
+        subjects.push(Subject::of(&trace.name, "trace", Half::of(number), trace.accesses));
+    }
+    subjects.extend((0..SEEDS).flat_map(|number| Family::ALL.map(|f| synthetic(f, number))));
+    Ok(subjects)
+}
+
+fn synthetic(family: Family, number: u64) -> Subject {
+    let made = family.sequence(number + 1);
+    let subject = Subject::of(&made.name, family.name(), Half::of(number as usize), made.keys);
+    let turns_at = made.turns_at.unwrap_or(subject.turns_at);
+    Subject { turns_at, ..subject }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_halves_have_every_family() {
+        for family in Family::ALL {
+            assert_eq!(synthetic(family, 0).half, Half::Choose);
+            assert_eq!(synthetic(family, 1).half, Half::Report);
+            assert_ne!(synthetic(family, 0).accesses, synthetic(family, 1).accesses);
+        }
+    }
+
+    #[test]
+    fn capacities_of_few_entries_are_left_out() {
+        let subject = Subject::of("t", "t", Half::Choose, (0..1000).collect());
+        assert_eq!(subject.capacities, [10, 50, 100, 250]);
+    }
+}
