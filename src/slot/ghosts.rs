@@ -1,122 +1,111 @@
-//! Ghosts: hashes of entries that left not long ago.
+//! Ghosts: entries that left not long ago, in two bytes each.
 //!
-//! A small table of (hash, when) in buckets of four; the oldest of a bucket
-//! makes way. "Not long ago" is a number of departures, given at look-up, so
-//! the memory of the table follows the cache that asks and never runs ahead.
+//! A cell keeps eleven bits of the hash and in which epoch the entry left; an
+//! epoch is an eighth of the reach that is asked for, so "not long ago" is told
+//! to an eighth. A bucket has room for eight ghosts, the newest in front, of
+//! which the oldest makes way. Eleven bits mistake one newcomer in 256 for a ghost at worst.
 
-const BUCKET: usize = 4;
+const BUCKET: usize = 8;
 
-/// Empty cells look as if they had left this long ago: longer than any reach.
-const START: u32 = 1 << 31;
+/// An epoch's number in a cell, which wraps around.
+const EPOCH_BITS: u32 = 5;
+const EPOCH_MASK: u16 = (1 << EPOCH_BITS) - 1;
 
-#[derive(Clone, Copy, Default)]
-struct Ghost {
-    hash: u32,
-    /// The departure's number, counted up and wrapping.
-    when: u32,
-}
+/// So many epochs make up a reach.
+const EPOCHS: usize = 8;
 
+const EMPTY: u16 = 0;
+
+#[derive(Default)]
 pub(crate) struct Ghosts {
-    buckets: Vec<[Ghost; BUCKET]>,
-    now: u32,
-}
-
-impl Default for Ghosts {
-    fn default() -> Self {
-        Ghosts { buckets: Vec::new(), now: START }
-    }
+    buckets: Vec<[u16; BUCKET]>,
+    epoch: u16,
+    /// Departures in this epoch.
+    departures: usize,
 }
 
 impl Ghosts {
     /// Remembers that the entry with `hash` left; `reach` is how many later
     /// departures it shall be remembered for.
     pub(crate) fn remember(&mut self, hash: u32, reach: usize) {
-        // Twice the reach in cells, so that a bucket seldom overflows with
-        // ghosts that are still wanted.
         let wanted = buckets_for(reach);
         if wanted > self.buckets.len() {
-            self.resize(wanted);
+            self.grow(wanted);
         }
-        self.now = self.now.wrapping_add(1);
-        let ghost = Ghost { hash, when: self.now };
-        self.place(ghost);
+        self.departures += 1;
+        if self.departures >= epoch_len(reach) {
+            self.departures = 0;
+            self.epoch = (self.epoch + 1) & EPOCH_MASK;
+        }
+        let (bucket, mark) = self.place(hash);
+        let cells = &mut self.buckets[bucket];
+        let former = *cells;
+        cells[0] = mark << EPOCH_BITS | self.epoch;
+        cells[1..].copy_from_slice(&former[..BUCKET - 1]);
     }
 
     /// Forgets the entry with `hash` and says whether it was among the last
-    /// `reach` that left.
+    /// `reach` that left, or nearly so.
     pub(crate) fn take(&mut self, hash: u32, reach: usize) -> bool {
         if self.buckets.is_empty() {
             return false;
         }
-        let now = self.now;
-        let bucket = self.bucket_of(hash);
-        let found = self.buckets[bucket]
-            .iter_mut()
-            .find(|ghost| ghost.hash == hash && age(now, ghost) < reach.min(START as usize));
-        match found {
-            Some(ghost) => {
-                ghost.when = now.wrapping_sub(START);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn place(&mut self, ghost: Ghost) {
-        let now = self.now;
-        let bucket = self.bucket_of(ghost.hash);
+        let (bucket, mark) = self.place(hash);
         let cells = &mut self.buckets[bucket];
-        let same = cells.iter().position(|cell| cell.hash == ghost.hash);
-        let cell = same.unwrap_or_else(|| oldest(cells, now));
-        cells[cell] = ghost;
+        // Looking at all of them takes fewer steps than stopping at the right one.
+        let mut found = 0_u32;
+        for (i, cell) in cells.iter().enumerate() {
+            found |= u32::from(*cell >> EPOCH_BITS == mark) << i;
+        }
+        if found == 0 {
+            return false;
+        }
+        let cell = std::mem::replace(&mut cells[found.trailing_zeros() as usize], EMPTY);
+        age(self.epoch, cell) < reach / epoch_len(reach)
     }
 
-    /// Gives back memory if the table is much larger than `reach` asks for.
+    /// Gives the memory back if the table is much larger than `reach` asks for.
+    /// The ghosts go with it: a cache that has become small meets others soon.
     pub(crate) fn cut(&mut self, reach: usize) {
-        let wanted = buckets_for(reach);
-        if self.buckets.len() >= 2 * wanted {
-            let now = self.now;
-            let is_late = |ghost: &&mut Ghost| age(now, ghost) >= reach;
-            let late = self.buckets.iter_mut().flatten().filter(is_late);
-            late.for_each(|ghost| ghost.when = now.wrapping_sub(START));
-            self.resize(wanted);
+        if self.buckets.len() >= 2 * buckets_for(reach) {
+            self.buckets = Vec::new();
         }
     }
 
-    fn resize(&mut self, buckets: usize) {
-        let unused = Ghost { hash: 0, when: self.now.wrapping_sub(START) };
-        let old = std::mem::replace(&mut self.buckets, vec![[unused; BUCKET]; buckets]);
-        for ghost in old.into_iter().flatten() {
-            if age(self.now, &ghost) < START as usize {
-                self.place(ghost);
-            }
+    /// The low bits of a number pick the bucket. One more bit means: this one,
+    /// or the one a table's length further on. Each ghost is in both.
+    fn grow(&mut self, buckets: usize) {
+        if self.buckets.is_empty() {
+            self.buckets = vec![[EMPTY; BUCKET]; buckets];
+        }
+        while self.buckets.len() < buckets {
+            self.buckets.extend_from_within(..);
         }
     }
 
-    fn bucket_of(&self, hash: u32) -> usize {
+    /// The bucket, and what stands for the hash in it, which is never 0.
+    #[inline]
+    fn place(&self, hash: u32) -> (usize, u16) {
         // The index of the shard uses the low bits as they are; a product
         // makes the choice here independent of it.
         let spread = u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (spread >> 32) as usize & (self.buckets.len() - 1)
+        let mark = (spread >> (64 - 16 + EPOCH_BITS)) as u16;
+        ((spread >> 16) as usize & (self.buckets.len() - 1), mark.max(1))
     }
 }
 
+/// A quarter more cells than ghosts, so that buckets seldom overflow.
 fn buckets_for(reach: usize) -> usize {
-    (reach * 2).div_ceil(BUCKET).next_power_of_two()
+    (reach + reach / 4).div_ceil(BUCKET).next_power_of_two()
 }
 
-fn age(now: u32, ghost: &Ghost) -> usize {
-    now.wrapping_sub(ghost.when) as usize
+fn epoch_len(reach: usize) -> usize {
+    (reach / EPOCHS).max(1)
 }
 
-fn oldest(cells: &[Ghost; BUCKET], now: u32) -> usize {
-    let (mut at, mut most) = (0, 0);
-    for (i, ghost) in cells.iter().enumerate() {
-        if age(now, ghost) >= most {
-            (at, most) = (i, age(now, ghost));
-        }
-    }
-    at
+#[inline]
+fn age(epoch: u16, cell: u16) -> usize {
+    usize::from(epoch.wrapping_sub(cell) & EPOCH_MASK)
 }
 
 #[cfg(test)]
@@ -151,27 +140,41 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_table_keeps_those_who_are_remembered() {
+    fn a_table_that_is_much_too_large_is_given_back() {
         let mut ghosts = Ghosts::default();
-        let hashes: Vec<u32> = (0..10_000_u32).map(|i| i.wrapping_mul(0x85EB_CA6B)).collect();
-        for hash in &hashes {
-            ghosts.remember(*hash, 10_000);
-        }
+        (0..10_000).for_each(|hash| ghosts.remember(hash, 10_000));
+        ghosts.cut(9_000);
+        assert!(ghosts.take(9_999, 10_000), "it is not much too large");
         ghosts.cut(100);
-        assert_eq!(ghosts.buckets.len(), 64);
-        let (old, late) = hashes.split_at(hashes.len() - 100);
-        assert!(!old.iter().any(|hash| ghosts.take(*hash, 10_000)));
-        assert!(late.iter().filter(|hash| ghosts.take(**hash, 100)).count() > 90);
+        assert_eq!(ghosts.buckets.capacity(), 0);
+        ghosts.remember(7, 100);
+        assert!(ghosts.take(7, 100) && ghosts.buckets.len() == buckets_for(100));
+    }
+
+    fn known_of(departures: u32, reach: usize) -> usize {
+        let mut ghosts = Ghosts::default();
+        let hashes: Vec<u32> = (0..departures).map(|i| i.wrapping_mul(0x85EB_CA6B)).collect();
+        for hash in &hashes {
+            ghosts.remember(*hash, reach);
+        }
+        hashes.iter().filter(|hash| ghosts.take(**hash, reach)).count()
     }
 
     #[test]
-    fn nearly_all_within_reach_are_remembered() {
-        let mut ghosts = Ghosts::default();
-        let hashes: Vec<u32> = (0..10_000_u32).map(|i| i.wrapping_mul(0x85EB_CA6B)).collect();
-        for hash in &hashes {
-            ghosts.remember(*hash, 1000);
+    fn nearly_all_within_reach_are_remembered_and_few_others() {
+        for reach in [100, 1000, 1500] {
+            let known = known_of(10_000, reach);
+            assert!(known > reach * 17 / 20, "{known} of the last {reach}");
+            assert!(known < reach * 23 / 20, "{known} with a reach of {reach}");
         }
-        let known = hashes.iter().filter(|hash| ghosts.take(**hash, 1000)).count();
-        assert!((950..=1000).contains(&known), "{known} of the last 1000");
+    }
+
+    #[test]
+    fn strangers_are_seldom_taken_for_ghosts() {
+        let mut ghosts = Ghosts::default();
+        (0..10_000_u32).for_each(|i| ghosts.remember(i.wrapping_mul(0x85EB_CA6B), 4096));
+        let strangers = (1..100_001_u32).map(|i| i.wrapping_mul(0x2545_F491));
+        let mistaken = strangers.filter(|hash| ghosts.take(*hash, 4096)).count();
+        assert!(mistaken < 100_000 / 256, "{mistaken} of 100 000");
     }
 }

@@ -84,8 +84,8 @@ impl Sketch {
         let words: &mut [u64; ROWS] = (&mut self.words[block..block + ROWS]).try_into().unwrap();
         for (row, word) in words.iter_mut().enumerate() {
             let shift = shift(picks, row);
-            let count = (*word >> shift) & COUNTER_MAX;
-            *word += (count + u64::from(times)).min(COUNTER_MAX).wrapping_sub(count) << shift;
+            let free = COUNTER_MAX - ((*word >> shift) & COUNTER_MAX);
+            *word += free.min(u64::from(times)) << shift;
         }
         self.added += usize::from(times);
         if self.added >= self.sample {

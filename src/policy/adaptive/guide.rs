@@ -1,24 +1,26 @@
-//! What the shards of a cache share: one trial, and one share for all.
+//! What the shards of a cache share: one trial, and one choice for all.
 //!
 //! A shard reads two numbers on its way; only for keys of the sample does it
 //! ask for the trial's lock, and if another shard has it just then, the access
 //! is left out. Nobody waits.
 
-use super::trial::{SHARES, Trial};
+use super::arms::{self, Arm};
+use super::trial::Trial;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// At most this many entries are in the sample. Twice as many would cost
 /// twice the memory for a tenth of a point, and half as many lose a fifth.
 const SAMPLE_MAX: usize = 512;
 
 pub(in super::super) struct Guide {
-    share: AtomicU64,
+    /// The number of the arm in office.
+    arm: AtomicUsize,
     /// One key in two to the power of this is in the sample.
     rarity: AtomicU32,
     /// Entries of all shards, as they have last told.
     entries: AtomicUsize,
-    /// How often the share has changed.
+    /// How often the choice has changed.
     changes: AtomicUsize,
     trial: Mutex<Option<Box<Trial>>>,
 }
@@ -26,7 +28,7 @@ pub(in super::super) struct Guide {
 impl Default for Guide {
     fn default() -> Self {
         Guide {
-            share: AtomicU64::new(SHARES[0]),
+            arm: AtomicUsize::new(arms::FIRST),
             rarity: AtomicU32::new(0),
             entries: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
@@ -36,10 +38,10 @@ impl Default for Guide {
 }
 
 impl Guide {
-    /// The window's share, in thousandths.
+    /// How the cache is run just now.
     #[inline]
-    pub(super) fn share(&self) -> u64 {
-        self.share.load(Ordering::Relaxed)
+    pub(super) fn arm(&self) -> &'static Arm {
+        &arms::ALL[self.arm.load(Ordering::Relaxed)]
     }
 
     #[inline]
@@ -73,20 +75,22 @@ impl Guide {
         }
         trial.set_room(entries >> rarity);
         trial.access(hash, times);
-        let share = trial.share();
-        if share != self.share() {
-            self.share.store(share, Ordering::Relaxed);
+        let best = trial.best();
+        if best != self.arm.load(Ordering::Relaxed) {
+            self.arm.store(best, Ordering::Relaxed);
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// What was decided, for people.
     pub(in super::super) fn describe(&self) -> String {
-        let share = self.share();
+        let Arm { share, remembers, contests } = *self.arm();
+        let ghosts = if remembers { ", ghosts" } else { "" };
+        let contest = if contests { "" } else { ", no contest" };
         let rarity = self.rarity.load(Ordering::Relaxed);
         let changes = self.changes.load(Ordering::Relaxed);
         format!(
-            "window {}.{} %, changed {changes} times; sample of 1 key in {}",
+            "window {}.{} %{ghosts}{contest}, changed {changes} times; sample of 1 key in {}",
             share / 10,
             share % 10,
             1_u64 << rarity,

@@ -1,28 +1,32 @@
-//! W-TinyLFU (Einziger, Friedman and Manes, 2017) on two clocks, whose window
-//! has the share that does best just now.
+//! W-TinyLFU (Einziger, Friedman and Manes, 2017) on two clocks, run in the way
+//! that does best just now.
 //!
 //! ```text
 //!              read: once more round             read: once more round
 //!                  ┌──────┐   counts for more       ┌──────┐
 //!                  ▼      │   than who would        ▼      │
 //!   newcomer ─► window ───┴─── make way? ── yes ─► main ───┴── else ─► out
-//!               1 %, 10 %, 40 % or all     no ─► out
-//!                  ▲
-//!                  └── the share whose miniature hits most
+//!       │       1 % to all        no ─► out         ▲
+//!       │                               ghost ──────┘
+//!       └─────────── came back in time ─────────────┘
 //! ```
 //!
-//! How much of the cache newcomers should have depends on what it is used
-//! for: on loops every slot that they get is lost, and where what was used
-//! last is used next, all of it should be theirs. No fixed share is safe, so
-//! miniatures of the cache with different shares run on a sample of its keys
-//! ([`trial`]), and when one of them is better beyond doubt ([`verdict`]), the
-//! cache takes on its share. Einziger, Eytan, Friedman and Manes, "Adaptive
-//! software cache management" (Middleware '18), found that the window's share
-//! is what to adapt; they climb by trying it on the cache itself.
+//! How much of the cache newcomers should have, and what they should do for a
+//! place in the main part, depends on what the cache is used for: on loops
+//! every slot that they get is lost; where what was used last is used next, all
+//! of it should be theirs; and where it is used again a little later, those who
+//! come back should find the door open, as in S3-FIFO (Yang et al., 2023). No
+//! fixed way is safe, so miniatures of the cache, one for each of five ways
+//! ([`arms`]), run on a sample of its keys ([`trial`]), and when one of them is
+//! better beyond doubt ([`verdict`]), the cache does as it does. Einziger,
+//! Eytan, Friedman and Manes, "Adaptive software cache management" (Middleware
+//! '18), found that the window's share is what to adapt; they climb by trying
+//! it on the cache itself.
 //!
 //! A hit only adds to the entry's few bits; a hand that passes the entry
 //! credits them to the sketch and grants another round.
 
+mod arms;
 mod guide;
 mod trial;
 mod verdict;
@@ -31,9 +35,11 @@ mod watch;
 pub(super) use guide::Guide;
 
 use super::{Need, Notes, Policy, by_hits, wins};
+use crate::slot::ghosts::Ghosts;
 use crate::slot::lanes::Lanes;
 use crate::slot::sketch::Sketch;
 use crate::slot::{HITS_MAX, Residents, Slot};
+use arms::{Arm, PROOF};
 use std::sync::Arc;
 use watch::Watch;
 
@@ -45,6 +51,8 @@ const WEIGHTLESS: usize = 2;
 pub(super) struct Adaptive {
     lanes: Lanes<3>,
     sketch: Sketch,
+    /// Who was refused lately: kept only while the arm in office asks.
+    ghosts: Ghosts,
     guide: Arc<Guide>,
     watch: Watch,
     favour: Favour,
@@ -69,6 +77,7 @@ impl Adaptive {
         Adaptive {
             lanes: Lanes::default(),
             sketch: Sketch::default(),
+            ghosts: Ghosts::default(),
             guide,
             watch: Watch::default(),
             favour,
@@ -97,6 +106,22 @@ impl Adaptive {
             return None;
         }
         self.pass(WINDOW, need, all)
+    }
+
+    /// The window's oldest entry that was not read often enough, if the window
+    /// has its full share. The others have earned their place in the main part.
+    fn unproven(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Slot> {
+        while self.lanes.weight(WINDOW) >= target {
+            let slot = self.lanes.coldest(WINDOW)?;
+            if self.credit(slot, all) >= PROOF {
+                self.lanes.move_to(MAIN, slot, all);
+            } else if need == Need::Weight && all.weight(slot) == 0 {
+                self.lanes.move_to(WEIGHTLESS, slot, all);
+            } else {
+                return Some(slot);
+            }
+        }
+        None
     }
 
     /// The first unread entry of `lane`. Those that were read go round.
@@ -130,17 +155,6 @@ impl Adaptive {
         hits
     }
 
-    #[inline]
-    fn window_target(&self) -> u64 {
-        let (weight, share) = (self.lanes.total_weight(), self.guide.share());
-        let target = match weight.checked_mul(share) {
-            Some(product) => product / 1000,
-            None => weight / 1000 * share,
-        };
-        // Whole entries: a fraction of one would switch the contest off.
-        target.max(1)
-    }
-
     /// Who leaves, of a newcomer and the one that would make way for it.
     #[inline]
     fn contest(&mut self, candidate: Slot, victim: Slot, all: &dyn Residents) -> Slot {
@@ -154,6 +168,30 @@ impl Adaptive {
         } else {
             candidate
         }
+    }
+
+    fn choose(&mut self, arm: &Arm, target: u64, need: Need, all: &dyn Residents) -> Option<Slot> {
+        let candidate = if arm.contests {
+            self.candidate(target, need, all)
+        } else {
+            self.unproven(target, need, all)
+        };
+        let leaves = match candidate {
+            Some(candidate) if !arm.contests => candidate,
+            _ => match (candidate, self.pass(MAIN, need, all)) {
+                (Some(candidate), Some(victim)) => self.contest(candidate, victim, all),
+                (Some(only), None) | (None, Some(only)) => only,
+                (None, None) => self.pass(WINDOW, need, all)?,
+            },
+        };
+        if arm.remembers && Some(leaves) == candidate {
+            self.ghosts.remember(all.hash(leaves), arms::reach(self.lanes.total_len()));
+        }
+        Some(leaves)
+    }
+
+    fn is_back(&mut self, hash: u32) -> bool {
+        self.ghosts.take(hash, arms::reach(self.lanes.total_len()))
     }
 
     /// Whether nobody has had to leave yet, or many have left for other
@@ -184,8 +222,9 @@ impl Policy for Adaptive {
     }
 
     fn on_insert(&mut self, slot: Slot, all: &dyn Residents) {
-        let hash = all.hash(slot);
-        self.lanes.push(WINDOW, slot, all);
+        let (hash, arm) = (all.hash(slot), self.guide.arm());
+        let lane = if arm.remembers && self.is_back(hash) { MAIN } else { WINDOW };
+        self.lanes.push(lane, slot, all);
         self.sketch.fit(self.lanes.total_len());
         self.sketch.add(hash, 1);
         if self.guide.samples(hash) {
@@ -195,7 +234,7 @@ impl Policy for Adaptive {
             self.guide.report(hash, 1);
         }
         // While there is free room, nobody has to win a contest for it.
-        let target = self.window_target();
+        let target = arm.window(self.lanes.total_weight());
         while self.has_free_room()
             && self.lanes.weight(WINDOW) > target
             && self.lanes.len(WINDOW) > 1
@@ -240,14 +279,10 @@ impl Policy for Adaptive {
                 self.lanes.move_to(MAIN, slot, all);
             }
         }
-        let target = self.window_target();
+        let arm = self.guide.arm();
+        let target = arm.window(self.lanes.total_weight());
         self.narrow_window(target, all);
-        let candidate = self.candidate(target, need, all);
-        let leaves = match (candidate, self.pass(MAIN, need, all)) {
-            (Some(candidate), Some(victim)) => self.contest(candidate, victim, all),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => self.pass(WINDOW, need, all)?,
-        };
+        let leaves = self.choose(arm, target, need, all)?;
         self.full_at = Some((need, self.amount(need)));
         self.drop_out(leaves, all);
         Some(leaves)

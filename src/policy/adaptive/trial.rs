@@ -1,21 +1,18 @@
-//! The same cache in miniature, once for each share that the window may have.
+//! The same cache in miniature, once for each arm.
 //!
 //! A miniature sees only the keys of a sample, and has room for the same
 //! sample of entries: its hit ratio estimates what the whole cache would hit
-//! with that share (Waldspurger et al., "Cache modeling and optimization using
+//! with that arm (Waldspurger et al., "Cache modeling and optimization using
 //! miniature simulations", USENIX ATC '17). All of them see the same keys, so
 //! even small differences mean something.
 
 use super::super::wins;
-use super::verdict::{ARMS, Verdict};
+use super::arms::{self, ARMS, Arm, PROOF};
+use super::verdict::Verdict;
+use crate::slot::ghosts::Ghosts;
 use crate::slot::sketch::Sketch;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-
-/// The shares that are tried, in thousandths of the capacity: for loops and
-/// scans, for skewed popularity, for hot sets that move, and for those that
-/// only recency can follow. With the last one the cache is a clock.
-pub(super) const SHARES: [u64; ARMS] = [10, 100, 400, 1000];
 
 /// A block of the verdict is as many accesses as a quarter of the room, and
 /// never less than this.
@@ -40,15 +37,28 @@ pub(super) struct Trial {
 struct Key {
     hash: u32,
     holders: u8,
-    /// Where it was read since the hand last passed.
+    /// Where it was read since the hand last passed, and where more than once.
     read: u8,
+    again: u8,
 }
 
-/// Two clocks of numbers of keys, the coldest in front.
+impl Key {
+    /// The hand of `arm` takes the reads, up to two.
+    fn take_reads(&mut self, arm: usize) -> u8 {
+        let bit = 1 << arm;
+        let reads = u8::from(self.read & bit != 0) + u8::from(self.again & bit != 0);
+        self.read &= !bit;
+        self.again &= !bit;
+        reads
+    }
+}
+
+/// Two clocks of numbers of keys, the coldest in front, and who left.
 #[derive(Default)]
 struct Mini {
     window: VecDeque<u16>,
     main: VecDeque<u16>,
+    ghosts: Ghosts,
 }
 
 impl Trial {
@@ -61,13 +71,13 @@ impl Trial {
             sketch: Sketch::default(),
             room: 1,
             accesses: 0,
-            verdict: Verdict::default(),
+            verdict: Verdict::of(arms::FIRST),
         }
     }
 
-    /// The share that has done best, in thousandths.
-    pub(super) fn share(&self) -> u64 {
-        SHARES[self.verdict.current()]
+    /// The arm that has done best.
+    pub(super) fn best(&self) -> usize {
+        self.verdict.current()
     }
 
     /// How many entries each miniature has room for from now on.
@@ -84,6 +94,7 @@ impl Trial {
         let number = self.number(hash);
         let key = &mut self.keys[usize::from(number)];
         let hit = key.holders;
+        key.again |= if times > 1 { hit } else { hit & key.read };
         key.read |= hit;
         if hit != ALL {
             self.verdict.note(hit);
@@ -115,7 +126,7 @@ impl Trial {
         if let Some(number) = self.number_of.get(&hash) {
             return *number;
         }
-        let key = Key { hash, holders: 0, read: 0 };
+        let key = Key { hash, holders: 0, read: 0, again: 0 };
         let number = match self.vacant.pop() {
             Some(number) => {
                 self.keys[usize::from(number)] = key;
@@ -133,14 +144,17 @@ impl Trial {
     /// Adds a key to the miniatures in the set `arms`. The last to give it up
     /// may be the first to have taken it in, so it belongs to all meanwhile.
     fn admit(&mut self, number: u16, arms: u8) {
-        self.keys[usize::from(number)].holders = ALL;
+        let key = &mut self.keys[usize::from(number)];
+        let hash = key.hash;
+        key.holders = ALL;
+        key.read &= !arms;
+        key.again &= !arms;
         let mut refused = 0;
         for (arm, mini) in self.minis.iter_mut().enumerate() {
             if arms >> arm & 1 == 0 {
                 continue;
             }
-            self.keys[usize::from(number)].read &= !(1 << arm);
-            mini.window.push_back(number);
+            mini.admit(number, hash, &arms::ALL[arm], self.room);
             while mini.window.len() + mini.main.len() > self.room {
                 let Some(out) = mini.evict(arm, self.room, &mut self.keys, &self.sketch) else {
                     break;
@@ -173,38 +187,67 @@ impl Trial {
 }
 
 impl Mini {
-    /// As the cache itself does it: see `Adaptive`.
-    fn evict(&mut self, arm: usize, room: usize, keys: &mut [Key], sketch: &Sketch) -> Option<u16> {
-        let target = (room * SHARES[arm] as usize / 1000).max(1);
+    /// As the cache itself does it, in all that follows: see `Adaptive`.
+    fn admit(&mut self, number: u16, hash: u32, arm: &Arm, room: usize) {
+        let is_back = arm.remembers && self.ghosts.take(hash, arms::reach(room));
+        let queue = if is_back { &mut self.main } else { &mut self.window };
+        queue.push_back(number);
+    }
+
+    fn evict(&mut self, at: usize, room: usize, keys: &mut [Key], sketch: &Sketch) -> Option<u16> {
+        let arm = &arms::ALL[at];
+        let target = arm.window(room as u64) as usize;
         while self.window.len() > target + 1 {
             self.main.extend(self.window.pop_front());
         }
-        let has_candidate = self.window.len() > target;
-        let candidate = has_candidate.then(|| pass(&mut self.window, arm, keys)).flatten();
-        let victim = pass(&mut self.main, arm, keys);
+        let candidate = match arm.contests {
+            true if self.window.len() > target => pass(&mut self.window, at, keys),
+            true => None,
+            false => self.unproven(target, at, keys),
+        };
+        let victim = match candidate {
+            Some(_) if !arm.contests => None,
+            _ => pass(&mut self.main, at, keys),
+        };
         let (Some(candidate), Some(victim)) = (candidate, victim) else {
+            if let (Some(out), true) = (candidate, arm.remembers) {
+                self.ghosts.remember(keys[usize::from(out)].hash, arms::reach(room));
+            }
             return candidate.or(victim).or_else(|| self.window.pop_front());
         };
         let count = |number: u16| sketch.estimate(keys[usize::from(number)].hash);
         if wins((count(candidate), 1), (count(victim), 1)) {
             self.main.push_back(candidate);
-            Some(victim)
-        } else {
-            self.main.push_front(victim);
-            Some(candidate)
+            return Some(victim);
         }
+        self.main.push_front(victim);
+        if arm.remembers {
+            self.ghosts.remember(keys[usize::from(candidate)].hash, arms::reach(room));
+        }
+        Some(candidate)
+    }
+
+    /// Takes the first key out of the window that was not read often enough;
+    /// the others have earned their place in the main part.
+    fn unproven(&mut self, target: usize, at: usize, keys: &mut [Key]) -> Option<u16> {
+        while self.window.len() > target {
+            let number = self.window.pop_front()?;
+            if keys[usize::from(number)].take_reads(at) < PROOF {
+                return Some(number);
+            }
+            self.main.push_back(number);
+        }
+        None
     }
 }
 
 /// Takes the first unread key out; the hand forgives those it passes.
-fn pass(queue: &mut VecDeque<u16>, arm: usize, keys: &mut [Key]) -> Option<u16> {
+fn pass(queue: &mut VecDeque<u16>, at: usize, keys: &mut [Key]) -> Option<u16> {
     loop {
         let number = queue.pop_front()?;
-        let key = &mut keys[usize::from(number)];
-        if key.read >> arm & 1 == 0 {
+        if keys[usize::from(number)].take_reads(at) == 0 {
             return Some(number);
         }
-        key.read &= !(1 << arm);
         queue.push_back(number);
     }
 }
@@ -273,16 +316,16 @@ mod tests {
     }
 
     #[test]
-    fn on_a_loop_the_smallest_window_stays() {
+    fn on_a_loop_a_small_window_wins() {
         let mut trial = of_room(100);
         (0..100).for_each(|_| (0..130).for_each(|key| trial.access(hash(key), 1)));
-        assert_eq!(trial.share(), SHARES[0]);
+        assert!(arms::ALL[trial.best()].share <= 50);
     }
 
     #[test]
     fn where_a_hot_set_moves_on_all_is_window() {
         let mut trial = of_room(100);
         (0..60_000).for_each(|step| trial.access(hash(step / 20 + step * 7919 % 80), 1));
-        assert!(trial.share() >= SHARES[2]);
+        assert!(arms::ALL[trial.best()].share >= 400);
     }
 }

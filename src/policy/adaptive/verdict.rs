@@ -6,8 +6,7 @@
 //! the sum of their squares by a factor. One burst, however large, never does;
 //! a few blocks that agree do. (A paired t-test, in integers, that forgets.)
 
-/// How many contestants there are.
-pub(super) const ARMS: usize = 4;
+use super::arms::ARMS;
 
 /// The square of the factor: three blocks have to agree, or more if they
 /// differ in size.
@@ -30,6 +29,11 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
+    /// With `current` in office.
+    pub(super) fn of(current: usize) -> Self {
+        Verdict { current, ..Verdict::default() }
+    }
+
     pub(super) fn current(&self) -> usize {
         self.current
     }
@@ -56,7 +60,7 @@ impl Verdict {
         }
         if best.0 != self.current {
             // Leads were over the former holder: they say nothing any more.
-            *self = Verdict { current: best.0, ..Verdict::default() };
+            *self = Verdict::of(best.0);
         }
     }
 }

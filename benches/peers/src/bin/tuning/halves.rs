@@ -13,6 +13,9 @@ const ENTRIES_MIN: usize = 10;
 /// Seeds of each synthetic family, half of them for each half.
 const SEEDS: u64 = 8;
 
+/// A trace of more accesses than this takes its time.
+pub const LONG: usize = 1_000_000;
+
 /// Who may see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
@@ -60,7 +63,7 @@ impl Subject {
 
 /// Every trace of the folders, by name, dealt alternately; of each synthetic
 /// family, the odd seeds to choose by.
-pub fn subjects(folders: &[String]) -> Result<Vec<Subject>, Box<dyn Error>> {
+pub fn subjects(folders: &[String], is_quick: bool) -> Result<Vec<Subject>, Box<dyn Error>> {
     let mut files = Vec::new();
     for folder in folders {
         for entry in fs::read_dir(folder).map_err(|error| format!("{folder}: {error}"))? {
@@ -73,11 +76,15 @@ pub fn subjects(folders: &[String]) -> Result<Vec<Subject>, Box<dyn Error>> {
     });
     files.sort();
     let mut subjects = Vec::new();
+    let seeds = if is_quick { 2 } else { SEEDS };
     for (number, file) in files.iter().enumerate() {
         let trace = trace::load(file)?;
+        if is_quick && trace.accesses.len() > LONG {
+            continue;
+        }
         subjects.push(Subject::of(&trace.name, "trace", Half::of(number), trace.accesses));
     }
-    subjects.extend((0..SEEDS).flat_map(|number| Family::ALL.map(|f| synthetic(f, number))));
+    subjects.extend((0..seeds).flat_map(|number| Family::ALL.map(|f| synthetic(f, number))));
     Ok(subjects)
 }
 

@@ -13,14 +13,15 @@
 //!
 //! All others are measured once, and kept in `DIR/tuning-others.tsv`; delete
 //! the file to measure them anew. What each cell came to is in
-//! `DIR/tuning-choose.tsv` and `DIR/tuning-report.tsv`. `--quick` leaves long traces out.
+//! `DIR/tuning-choose.tsv` and `DIR/tuning-report.tsv`. `--quick` leaves out
+//! long traces and most of the synthetic sequences.
 
 mod halves;
 mod others;
 #[path = "../../../../../examples/replay/trace.rs"]
 mod trace;
 
-use halves::{Half, Subject};
+use halves::{Half, LONG, Subject};
 use others::{Best, Others};
 use peers::args::Args;
 use peers::table::Table;
@@ -33,7 +34,6 @@ use std::{env, fs, thread};
 
 /// Seeds of the hash for each cell; of long traces, fewer.
 const SEEDS: u64 = 4;
-const LONG: usize = 1_000_000;
 /// So many of the worst cells are listed.
 const WORST: usize = 15;
 
@@ -50,10 +50,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let mut subjects = halves::subjects(&args.rest)?;
-    if args.is_quick {
-        subjects.retain(|subject| subject.accesses.len() <= LONG);
-    }
+    let subjects = halves::subjects(&args.rest, args.is_quick)?;
     let others = Others::measured(&subjects, &args.out.join("tuning-others.tsv"))?;
     for half in [Half::Choose, Half::Report] {
         if !args.wants(half.name()) {
@@ -104,7 +101,8 @@ impl Cell<'_> {
 }
 
 fn cells<'s>(subjects: &[&'s Subject], others: &'s Others) -> Vec<Cell<'s>> {
-    let all = subjects.iter().flat_map(|s| s.capacities.iter().map(move |capacity| (*s, *capacity)));
+    let all =
+        subjects.iter().flat_map(|s| s.capacities.iter().map(move |capacity| (*s, *capacity)));
     let places: Vec<(&Subject, usize)> = all.collect();
     let cell = |&(subject, capacity): &(&'s Subject, usize)| {
         let seeds = if subject.accesses.len() > LONG { 1 } else { SEEDS };
