@@ -75,10 +75,11 @@ impl Sketch {
     }
 
     /// Counts `hash` `times` times, and halves all counts when it is time.
+    /// Returns whether it was.
     #[inline]
-    pub(crate) fn add(&mut self, hash: u32, times: u8) {
+    pub(crate) fn add(&mut self, hash: u32, times: u8) -> bool {
         if times == 0 || self.words.is_empty() {
-            return;
+            return false;
         }
         let (block, picks) = self.place(hash);
         let words: &mut [u64; ROWS] = (&mut self.words[block..block + ROWS]).try_into().unwrap();
@@ -88,9 +89,11 @@ impl Sketch {
             *word += free.min(u64::from(times)) << shift;
         }
         self.added += usize::from(times);
-        if self.added >= self.sample {
+        let is_time = self.added >= self.sample;
+        if is_time {
             self.halve();
         }
+        is_time
     }
 
     /// At least as often as `hash` was counted lately, up to 15.

@@ -36,6 +36,9 @@ pub(super) struct Trial {
 /// A key that some miniature holds. Sets of miniatures are bits.
 struct Key {
     hash: u32,
+    /// As the sketch had it when the key was last asked for, and halved with
+    /// it since: who contests need not look it up.
+    count: u8,
     holders: u8,
     /// Where it was read since the hand last passed, and where more than once.
     read: u8,
@@ -90,9 +93,12 @@ impl Trial {
     /// row. Only the first of these can tell them apart.
     pub(super) fn access(&mut self, hash: u32, times: u8) {
         self.sketch.fit(self.room);
-        self.sketch.add(hash, times);
+        if self.sketch.add(hash, times) {
+            self.keys.iter_mut().for_each(|key| key.count /= 2);
+        }
         let number = self.number(hash);
         let key = &mut self.keys[usize::from(number)];
+        key.count = self.sketch.estimate(hash);
         let hit = key.holders;
         key.again |= if times > 1 { hit } else { hit & key.read };
         key.read |= hit;
@@ -126,7 +132,7 @@ impl Trial {
         if let Some(number) = self.number_of.get(&hash) {
             return *number;
         }
-        let key = Key { hash, holders: 0, read: 0, again: 0 };
+        let key = Key { hash, count: 0, holders: 0, read: 0, again: 0 };
         let number = match self.vacant.pop() {
             Some(number) => {
                 self.keys[usize::from(number)] = key;
@@ -156,7 +162,7 @@ impl Trial {
             }
             mini.admit(number, hash, &arms::ALL[arm], self.room);
             while mini.window.len() + mini.main.len() > self.room {
-                let Some(out) = mini.evict(arm, self.room, &mut self.keys, &self.sketch) else {
+                let Some(out) = mini.evict(arm, self.room, &mut self.keys) else {
                     break;
                 };
                 if out == number {
@@ -194,7 +200,7 @@ impl Mini {
         queue.push_back(number);
     }
 
-    fn evict(&mut self, at: usize, room: usize, keys: &mut [Key], sketch: &Sketch) -> Option<u16> {
+    fn evict(&mut self, at: usize, room: usize, keys: &mut [Key]) -> Option<u16> {
         let arm = &arms::ALL[at];
         let target = arm.window(room as u64) as usize;
         while self.window.len() > target + 1 {
@@ -215,7 +221,7 @@ impl Mini {
             }
             return candidate.or(victim).or_else(|| self.window.pop_front());
         };
-        let count = |number: u16| sketch.estimate(keys[usize::from(number)].hash);
+        let count = |number: u16| keys[usize::from(number)].count;
         if wins((count(candidate), 1), (count(victim), 1)) {
             self.main.push_back(candidate);
             return Some(victim);
