@@ -100,20 +100,29 @@ pub(crate) trait Policy: Send + Sync {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Eviction {
-    /// W-TinyLFU on clocks whose window adapts: small for loops, scans and
-    /// lasting popularity, large where what was used last is used next. The
-    /// default, and the choice when you do not know.
+    /// W-TinyLFU on clocks that adapts: its window is small for loops, scans
+    /// and lasting popularity, and large where what was used last is used next;
+    /// and where entries are used again a little later, those that come back
+    /// are let in at once, as in S3-FIFO. The default, and the choice when you
+    /// do not know.
     ///
-    /// It runs miniatures of the cache with different windows on a sample of
-    /// the keys, and takes on the window of the one that hits most. In a
-    /// weighted cache it maximises the number of hits: a heavy entry has to be
-    /// used more often than the lighter ones in its place.
+    /// It runs five miniatures of the cache on a sample of the keys, each in
+    /// another way, and does as the one does that hits most. In a weighted
+    /// cache it maximises the number of hits: a heavy entry has to be used more
+    /// often than the lighter ones in its place.
     ///
-    /// That takes up to 100 KB a cache, and time on misses only, the more the
-    /// smaller the cache: up to 512 entries all keys are in the sample.
+    /// The miniatures take 10 KB in a cache of 10 entries and up to 70 KB in
+    /// a large one; each entry takes 2.3 to 4.5 bytes more while those that left
+    /// are remembered. What it costs in time, it costs on misses, the more the
+    /// smaller the cache: up to 512 entries all keys are in the sample, and a
+    /// read-through makes some 1000 instructions more than with [`Sieve`], of
+    /// which 300 are left at 20 000 entries (Zipf's law, 60 % of them hits).
+    ///
+    /// [`Sieve`]: Eviction::Sieve
     ///
     /// Einziger, Eytan, Friedman and Manes, "Adaptive software cache
-    /// management" (Middleware '18); Waldspurger, Saemundsson, Ahmad and Park,
+    /// management" (Middleware '18); Yang et al., "FIFO queues are all you need
+    /// for cache eviction" (SOSP '23); Waldspurger, Saemundsson, Ahmad and Park,
     /// "Cache modeling and optimization using miniature simulations" (USENIX
     /// ATC '17).
     #[default]
