@@ -5,8 +5,9 @@ use crate::slot::ghosts::Ghosts;
 /// them even if they all share it.
 const NEVER_FORGOTTEN: usize = 4;
 
-/// Ghosts beside a list of all that left: nobody is known who did not leave,
-/// who left too long ago or who came back; and those who just left are known.
+/// Ghosts beside a list of all that left: those who just left are known,
+/// nobody is who is asked for again at once, and nobody at all before any left.
+/// (Others may be mistaken for ghosts: eleven bits are kept of a hash.)
 pub fn ghosts(bytes: &[u8]) {
     let mut ghosts = Ghosts::default();
     // `None`: it came back.
@@ -24,12 +25,10 @@ pub fn ghosts(bytes: &[u8]) {
         let place = left.iter().rposition(|other| *other == Some(hash));
         let age = place.map(|place| left.len() - 1 - place);
         let must_be = age.is_some_and(|age| age < reach.min(NEVER_FORGOTTEN));
-        let may_be = age.is_some_and(|age| age < reach);
-        assert!(may_be || !is_known, "{hash} left {age:?} ago, and {reach} is the reach");
         assert!(is_known || !must_be, "{hash} is forgotten after {age:?}");
-        if is_known {
-            // An earlier departure of the same hash is forgotten with it.
-            left.iter_mut().filter(|other| **other == Some(hash)).for_each(|other| *other = None);
-        }
+        assert!(!is_known || !left.is_empty(), "{hash} is known, and nobody has left");
+        assert!(!ghosts.take(hash, reach), "{hash} has come back, and is known again");
+        // Whoever is mistaken for it is forgotten with it.
+        left.iter_mut().for_each(|other| *other = None);
     }
 }

@@ -57,11 +57,13 @@ impl Ghosts {
         for (i, cell) in cells.iter().enumerate() {
             found |= u32::from(*cell >> EPOCH_BITS == mark) << i;
         }
-        if found == 0 {
-            return false;
+        let Some(newest) = cells.get(found.trailing_zeros() as usize) else { return false };
+        let is_recent = age(self.epoch, *newest) < reach / epoch_len(reach);
+        while found != 0 {
+            cells[found.trailing_zeros() as usize] = EMPTY;
+            found &= found - 1;
         }
-        let cell = std::mem::replace(&mut cells[found.trailing_zeros() as usize], EMPTY);
-        age(self.epoch, cell) < reach / epoch_len(reach)
+        is_recent
     }
 
     /// Gives the memory back if the table is much larger than `reach` asks for.

@@ -269,6 +269,7 @@ impl Policy for Adaptive {
         self.lanes.cut(end);
         self.watch.cut(end);
         self.sketch.cut(self.lanes.total_len());
+        self.ghosts.cut(arms::reach(self.lanes.total_len()));
     }
 
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
