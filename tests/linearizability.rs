@@ -5,9 +5,12 @@
 //! begin: the operations of a program follow from its number, though how its
 //! threads meet does not.
 
+#[path = "common/dice.rs"]
+mod dice;
 #[path = "common/history.rs"]
 mod history;
 
+use dice::Dice;
 use history::{Event, KEYS, Operation, Operation as Op, State, TAGGED, Ticker, is_linearizable};
 use larder::{Cache, Compute, ComputeError, EntryOptions, Eviction};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -77,22 +80,6 @@ impl ComputeSeen for Cache<usize, u8> {
         });
         assert!(!matches!(computed, Err(ComputeError::Recursive)));
         seen
-    }
-}
-
-/// Random enough, and the same for the same number (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Dice((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % end
     }
 }
 

@@ -14,6 +14,8 @@
 //! `LARDER_SOAK_OPS` says how many operations, all policies together;
 //! `tests/soak.sh` makes it a thousand million.
 
+#[path = "common/dice.rs"]
+mod dice;
 #[path = "common/heap.rs"]
 #[expect(unsafe_code, reason = "an allocator that counts")]
 mod heap;
@@ -21,6 +23,7 @@ mod heap;
 #[allow(dead_code, reason = "shared with tests that look at all of it")]
 mod live;
 
+use dice::Dice;
 use larder::store::{Loader, Overflow, Store, StoreCache, WriteBack, WritePolicy};
 use larder::{Cache, Cause, Compute, EntryOptions, Eviction, ManualClock};
 use live::{Ledger, Value};
@@ -39,22 +42,6 @@ const DIRTY_MAX: u64 = 256;
 /// What readers may hold back in a shard, and one more.
 const LIMBO: u64 = 65;
 const TAGS: [&str; 3] = ["red", "green", "blue"];
-
-/// Random enough, and the same for the same number (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Dice((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % end
-    }
-}
 
 /// What the store, or the database, knows of a key.
 #[derive(Default)]

@@ -6,10 +6,13 @@
 //!
 //! A round for each policy by default; `LARDER_STRESS_SECONDS` makes it longer.
 
+#[path = "common/dice.rs"]
+mod dice;
 #[path = "common/live.rs"]
 #[allow(dead_code, reason = "shared with tests that look at all of it")]
 mod live;
 
+use dice::Dice;
 use larder::{Cache, Cause, Compute, EntryOptions, Eviction, ManualClock, Outcome};
 use live::{Ledger, Value};
 use std::sync::Arc;
@@ -21,22 +24,6 @@ const THREADS: u64 = 4;
 const KEYS: u64 = 48;
 const OPERATIONS: u64 = 4000;
 const TAGS: [&str; 3] = ["red", "green", "blue"];
-
-/// Random enough, and the same for the same number (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Dice((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % end
-    }
-}
 
 /// What all threads know of a key.
 #[derive(Default)]

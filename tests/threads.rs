@@ -5,11 +5,14 @@
 //! looking at values alone, whatever order the threads happen to run in. The
 //! amount of work is fixed, and nothing depends on time.
 
+#[path = "common/dice.rs"]
+mod dice;
 #[path = "common/live.rs"]
 mod live;
 #[path = "common/watchdog.rs"]
 mod watchdog;
 
+use dice::Dice;
 use larder::{Builder, Cache, Cause, Compute, EntryOptions, Eviction, Outcome};
 use live::{Ledger, Value};
 use parking_lot::Mutex;
@@ -105,26 +108,10 @@ fn race(what: &str, threads: u64, work: impl Fn(u64) + Send + Sync + 'static) {
     all.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
-/// Random enough, and the same in every run (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Dice((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % end
-    }
-
-    /// Low keys more often than high ones, so that large caches see hits too.
-    fn key(&mut self, end: u64) -> u64 {
-        let first = self.below(end);
-        self.below(first + 1)
-    }
+/// Low keys more often than high ones, so that large caches see hits too.
+fn low_key(dice: &mut Dice, end: u64) -> u64 {
+    let first = dice.below(end);
+    dice.below(first + 1)
 }
 
 #[test]
@@ -136,7 +123,7 @@ fn a_thread_reads_its_last_write_or_nothing_and_nobody_sees_a_key_go_back() {
             let mut dice = Dice::new(me);
             let mut view = View { me, written: HashMap::new(), newest: HashMap::new() };
             for version in 1..=150 {
-                let key = dice.key(setup.keys());
+                let key = low_key(&mut dice, setup.keys());
                 // Each key has one writer, whose versions only grow.
                 let own = key - key % THREADS + me;
                 let value = || ledger.make(own, me, version);
@@ -227,7 +214,7 @@ fn a_read_finds_a_value_of_its_key_also_when_all_keys_share_one_hash() {
         race(&format!("{setup:?}"), THREADS, move |me| {
             let mut dice = Dice::new(me);
             for version in 0..100 {
-                let key = dice.key(setup.keys());
+                let key = low_key(&mut dice, setup.keys());
                 let value = || ledger.make(key, me, version);
                 let found = match dice.below(8) {
                     0..=2 => {
@@ -470,7 +457,7 @@ fn every_value_is_here_or_was_told_once_and_in_the_end_all_are_dropped() {
             let (cache, ledger, returned) = &shared;
             let mut dice = Dice::new(me);
             for version in 0..120 {
-                let key = dice.key(setup.keys());
+                let key = low_key(&mut dice, setup.keys());
                 let value = ledger.make(key, me, version);
                 match dice.below(16) {
                     0..=7 => cache.insert(key, value),
@@ -774,7 +761,7 @@ fn values_of_a_key_are_told_in_the_order_in_which_they_were_written() {
             let mut dice = Dice::new(me);
             for version in 0..150 {
                 // Each key has one writer; whoever likes may remove it.
-                let key = dice.key(setup.keys());
+                let key = low_key(&mut dice, setup.keys());
                 let own = key - key % THREADS + me;
                 shared.insert(own, ledger.make(own, me, version));
                 match dice.below(8) {
@@ -832,7 +819,7 @@ fn a_listener_may_use_its_cache_from_many_threads() {
             let (cache, ledger, returned) = &shared;
             let mut dice = Dice::new(me);
             for version in 0..100 {
-                let key = dice.key(setup.keys());
+                let key = low_key(&mut dice, setup.keys());
                 let value = ledger.make(key, me, version);
                 if version % 4 == 0 {
                     let outcome = cache.entry(key).and_compute(|_| Compute::Replace(value));

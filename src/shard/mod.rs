@@ -499,7 +499,9 @@ impl<K, V> Shard<K, V> {
         if self.is_stale(hub) {
             return None;
         }
-        let (now, locked) = (self.now(hub), self.vault.lock());
+        let locked = self.vault.lock();
+        // Not before the lock: there may have been no deadlines then.
+        let now = self.now(hub);
         while let Some(slot) = locked.next(cursor) {
             if self.hidden(slot, locked.tags(slot), now).is_none() {
                 return Some(locked.hold(slot));
@@ -526,7 +528,8 @@ impl<K, V> Shard<K, V> {
         hub: &Hub<K, V>,
         (slot, hash): (Slot, u32),
     ) -> Option<Held<'_, K, V>> {
-        let (now, locked) = (self.now(hub), self.vault.lock());
+        let locked = self.vault.lock();
+        let now = self.now(hub);
         let is_visible = !self.is_stale(hub)
             && locked.is_linked(slot)
             && locked.hash(slot) == hash

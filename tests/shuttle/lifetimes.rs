@@ -35,6 +35,27 @@ pub fn nobody_sees_what_has_expired() {
     checked(&shelf);
 }
 
+/// The first deadline that there ever is in a shard: until then nobody asks what
+/// time it is.
+pub fn nobody_meets_a_value_that_has_expired_at_once() {
+    let (builder, clock) = clocked();
+    let shelf = builder.build().unwrap();
+    // Its time is not 0 any more.
+    clock.advance(SECOND);
+    shelf.insert(2, 20);
+    let writer = spawn(&shelf, |shelf| {
+        shelf.insert_with(1, 10, EntryOptions::new().ttl(Duration::ZERO));
+    });
+    let looker = spawn(&shelf, |shelf| {
+        assert_eq!(shelf.get(&1), None);
+        assert!(shelf.hottest(4).iter().all(|(key, _)| *key == 2));
+    });
+    assert!(shelf.iter().all(|(key, _)| key == 2));
+    writer.join().unwrap();
+    looker.join().unwrap();
+    checked(&shelf);
+}
+
 pub fn a_read_prolongs_the_time_to_idle() {
     let (builder, clock) = clocked();
     let shelf = builder.time_to_idle(SECOND * 10).build().unwrap();

@@ -138,6 +138,7 @@ scenarios! {
     }
     lifetimes {
         nobody_sees_what_has_expired 25,
+        nobody_meets_a_value_that_has_expired_at_once 25,
         a_read_prolongs_the_time_to_idle 25,
         a_deadline_that_was_put_off_in_time_is_kept 25,
         what_an_expiry_says_of_a_read_holds 20,
