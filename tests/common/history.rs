@@ -202,7 +202,8 @@ struct Placed {
     began: u64,
     ended: u64,
     /// A load whose value may have been delivered, and not stored, since
-    /// something happened to the key meanwhile.
+    /// something happened to the key meanwhile. Or a write under a tag that may
+    /// have died just as it was stored: then it may leave nothing there.
     may_be_unstored: bool,
 }
 
@@ -233,10 +234,14 @@ fn steps_of(events: &[Event], may_evict: bool) -> Vec<Placed> {
 }
 
 /// Of a load: whether it has met something that overtakes it, and what it
-/// returned is its own or that of a load that it has met.
+/// returned is its own or that of a load that it has met. Of a write under a
+/// tag: whether it has met the end of the tag.
 fn may_be_unstored(event: &Event, events: &[Event]) -> bool {
-    let Some((key, _)) = event.operation.loads() else { return false };
     let has_met = |other: &&Event| other.began < event.ended && event.began < other.ended;
+    if let Op::InsertTagged(..) = event.operation {
+        return events.iter().filter(has_met).any(|met| met.operation == Op::InvalidateTag);
+    }
+    let Some((key, _)) = event.operation.loads() else { return false };
     let is_source = |other: &Event| other.operation.loads() == Some((key, Some(event.returned)));
     let mut met = events.iter().filter(has_met);
     met.clone().any(|other| other.operation.overtakes(key)) && met.any(is_source)
@@ -292,6 +297,11 @@ impl Search {
                 stored = stored.filter(|next| *next == state);
             }
             unstored = (may_be_unstored && state[key] == 0).then_some(state);
+        }
+        if let (Step::Whole(Op::InsertTagged(key, _)), true) = (step, may_be_unstored) {
+            let mut without = state;
+            without[key] = 0;
+            unstored = Some(without);
         }
         stored.into_iter().chain(unstored)
     }
