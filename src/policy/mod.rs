@@ -341,7 +341,9 @@ fn wins(candidate: (u8, u32), victim: (u8, u32)) -> bool {
 /// apart; equals stay in the order they are given in.
 fn by_hits(slots: impl Iterator<Item = Slot>, all: &dyn Residents) -> Vec<Slot> {
     let mut slots: Vec<Slot> = slots.collect();
-    slots.sort_by_key(|slot| all.hits(*slot));
+    // Asked once each: readers note more meanwhile, and an order that changes
+    // while it is made is none.
+    slots.sort_by_cached_key(|slot| all.hits(*slot));
     slots
 }
 

@@ -335,3 +335,32 @@ fn names_are_understood_and_others_are_answered_with_a_list() {
     let error = "lfu-ageing-x".parse::<Eviction>().unwrap_err().to_string();
     assert!(error.contains("`lfu-ageing-x`") && error.contains("s3-fifo"), "{error}");
 }
+
+/// Readers go on while others look: each look at the hits may show more.
+struct Restless(Cell<u32>);
+
+impl Residents for Restless {
+    fn hash(&self, slot: Slot) -> u32 {
+        slot.raw()
+    }
+
+    fn weight(&self, _: Slot) -> u32 {
+        1
+    }
+
+    fn hits(&self, _: Slot) -> u8 {
+        self.0.set(self.0.get().wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F));
+        (self.0.get() >> 30) as u8
+    }
+
+    fn set_hits(&self, _: Slot, _: u8) {}
+}
+
+#[test]
+fn hits_that_are_noted_while_entries_are_put_in_order_do_no_harm() {
+    for seed in 0..1000 {
+        let slots = || (0..200).map(Slot::from_index);
+        let ordered = by_hits(slots(), &Restless(Cell::new(seed)));
+        assert_eq!(ordered.iter().collect::<BTreeSet<_>>().len(), 200);
+    }
+}
