@@ -39,6 +39,8 @@ const KEYS: u64 = 3 * STORED;
 const CAPACITY: u64 = 1024;
 const SHARDS: u64 = 4;
 const DIRTY_MAX: u64 = 256;
+/// Operations before the first tenth: tables have grown to where they stay.
+const WARM_UP: u64 = 100_000;
 /// What readers may hold back in a shard, and one more.
 const LIMBO: u64 = 65;
 const TAGS: [&str; 3] = ["red", "green", "blue"];
@@ -312,9 +314,8 @@ fn soak(eviction: Eviction, operations: u64) -> Vec<i64> {
     let soak = Soak::new(eviction);
     let mut readers: Vec<Reader> = (0..THREADS).map(Reader::new).collect();
     let mut held = Vec::new();
-    // What goes before the first tenth fills the cache.
     for tenth in 0..=10 {
-        let part = if tenth == 0 { 4 * KEYS } else { operations / 10 };
+        let part = if tenth == 0 { WARM_UP } else { operations / 10 };
         thread::scope(|scope| {
             for (me, reader) in readers.iter_mut().enumerate() {
                 let soak = &soak;
@@ -333,12 +334,17 @@ fn soak(eviction: Eviction, operations: u64) -> Vec<i64> {
 }
 
 /// Empties the cache, so that what it holds besides can be compared: whatever
-/// was kept and should not have been is not hidden behind entries.
+/// was kept and should not have been is not hidden behind entries. It was full
+/// right before, so what a policy learns in has been made.
 fn settle(soak: &Soak) {
     let cache = soak.cache.cache();
-    cache.clear();
     cache.set_capacity(CAPACITY as usize);
     cache.set_weight_capacity(2 * CAPACITY);
+    for key in STORED..STORED + 2 * CAPACITY {
+        let version = soak.rows[key as usize].version.load(Ordering::SeqCst);
+        cache.get_with(&key, || soak.ledger.make(key, key % THREADS, version));
+    }
+    cache.clear();
     cache.run_maintenance();
 }
 
