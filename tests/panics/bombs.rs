@@ -168,6 +168,7 @@ pub struct Key {
 }
 
 impl Key {
+    #[cfg(feature = "macros")]
     pub fn census(&self) -> &Arc<Census> {
         &self.life.census
     }

@@ -106,6 +106,7 @@ pub enum Policy {
     Back,
     /// The queue holds two keys, and what does not fit is written at once.
     Cramped,
+    #[cfg(feature = "journal")]
     Journaled,
 }
 
