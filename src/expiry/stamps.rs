@@ -405,9 +405,9 @@ mod tests {
                     lives[index as usize] = Some(Life { ttl_at, end });
                 }
                 2..5 => {
-                    if let Some(life) = &mut lives[index as usize]
-                        && life.end > now
-                        && stamps.state(slot(index), now) == State::Alive
+                    let alive = lives[index as usize].as_mut().filter(|life| life.end > now);
+                    if let Some(life) =
+                        alive.filter(|_| stamps.state(slot(index), now) == State::Alive)
                     {
                         assert!(stamps.touch(slot(index), now));
                         life.end = life.ttl_at.min(now.saturating_add(tti));
