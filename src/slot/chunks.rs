@@ -9,6 +9,7 @@
 //! ```
 
 use super::Slot;
+use crate::sync::Mutex;
 use crate::sync::modelled::atomic::{AtomicPtr, Ordering};
 use std::ptr;
 
@@ -35,11 +36,16 @@ pub(crate) struct Chunks<T> {
     /// with this chunk's, which come from a leaked box. So a value is found
     /// without knowing where its chunk begins.
     chunks: [AtomicPtr<T>; CHUNKS],
+    /// Where each chunk does begin. Nobody looks there but programs that look
+    /// for leaks: to them, memory is lost if no pointer leads into it, and those
+    /// above lead beside it.
+    begins: Mutex<Vec<*mut T>>,
 }
 
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
-        Chunks { chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())) }
+        let chunks = std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
+        Chunks { chunks, begins: Mutex::default() }
     }
 }
 
@@ -131,15 +137,17 @@ impl<T> Chunks<T> {
     }
 
     fn put(&self, Chunk { values, chunk }: Chunk<T>) {
-        let made = Box::into_raw(values).cast::<T>().wrapping_sub(first_of(chunk));
+        let begin = Box::into_raw(values).cast::<T>();
+        let made = begin.wrapping_sub(first_of(chunk));
         assert!(!made.is_null(), "null stands for a chunk that is not there");
         let place = &self.chunks[chunk];
         let raced =
             place.compare_exchange(ptr::null_mut(), made, Ordering::SeqCst, Ordering::SeqCst);
         if raced.is_err() {
             // SAFETY: nobody else has seen `made`.
-            drop(unsafe { own(made, chunk) });
+            return drop(unsafe { own(made, chunk) });
         }
+        self.begins.lock().push(begin);
     }
 
     /// Drops the chunks that lie wholly at or beyond `index`.
@@ -162,7 +170,10 @@ impl<T> Chunks<T> {
             // takes it out again.
             (!values.is_null()).then(|| unsafe { own(values, first_chunk + at) })
         });
-        taken.collect()
+        let taken: Vec<Chunk<T>> = taken.collect();
+        let is_here = |begin: &*mut T| !taken.iter().any(|chunk| chunk.values.as_ptr() == *begin);
+        self.begins.lock().retain(is_here);
+        taken
     }
 }
 
