@@ -18,11 +18,11 @@ thread_sanitizer() {
   LARDER_STRESS_SECONDS=60 sanitized thread tsan --test stress
 }
 
-# Memory that is used after its time, or never given back. The panic and the
-# re-entrancy matrix are among these: no cell of them leaks.
+# Memory that is used after its time, or never given back. The matrix of panics
+# is among these: no cell of it leaks.
 address_sanitizer() {
   LARDER_HISTORIES=4000 sanitized address asan --features journal,macros --lib --test behaviour \
-    --test threads --test panics --test reentrancy --test hostile --test expiry \
+    --test threads --test panics --test hostile --test expiry \
     --test linearizability --test alive --test shrink
   LARDER_STRESS_SECONDS=60 sanitized address asan --features journal,macros --test stress
 }

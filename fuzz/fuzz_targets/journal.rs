@@ -40,6 +40,9 @@ fn quiet() {
 
 const WRITES: usize = 24;
 
+/// redb's books of a large file are large themselves.
+const DISK: usize = 64 << 20;
+
 fn value(key: u32) -> Vec<u8> {
     vec![key as u8; 20 + 60 * key as usize]
 }
@@ -146,7 +149,10 @@ impl Image {
                 0 => storage.set_len(at as u64).unwrap(),
                 1 => storage = storage.patched(&[(at, vec![0; usize::from(damage[4]) * 8])]),
                 2 => storage = storage.patched(&[(at, vec![0xFF; usize::from(damage[4]) % 16])]),
-                3 => storage.set_len(at as u64 * u64::from(damage[4])).unwrap(),
+                3 => {
+                    let longer = at as u64 * u64::from(damage[4]);
+                    storage.set_len(longer.min(DISK as u64 - 1)).unwrap();
+                }
                 _ => storage = storage.patched(&[(at, vec![damage[4]])]),
             }
         }
@@ -292,8 +298,8 @@ impl StorageBackend for Storage {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        // As a disk would be full.
-        let length = usize::try_from(length).ok().filter(|length| *length < 1 << 30);
+        // As a disk would be full: a damaged header may ask for any size.
+        let length = usize::try_from(length).ok().filter(|length| *length < DISK);
         self.0.lock().unwrap().resize(length.ok_or(io::ErrorKind::StorageFull)?);
         Ok(())
     }
@@ -304,7 +310,7 @@ impl StorageBackend for Storage {
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        if start.checked_add(bytes.len()).is_none_or(|end| end >= 1 << 30) {
+        if start.checked_add(bytes.len()).is_none_or(|end| end >= DISK) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.0.lock().unwrap().write(start, bytes);
