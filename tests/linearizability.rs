@@ -13,8 +13,9 @@ mod history;
 use dice::Dice;
 use history::{Event, KEYS, Operation, Operation as Op, State, TAGGED, Ticker, is_linearizable};
 use larder::{Cache, Compute, ComputeError, EntryOptions, Eviction};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -287,19 +288,19 @@ impl Map {
 
     /// In one step, or with a fault in two, with time between them.
     fn change(&self, fault: Fault, key: usize, value: impl Fn(u8) -> u8) -> u8 {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let old = state[key];
         if self.is(fault) {
             drop(state);
             thread::yield_now();
-            state = self.state.lock().unwrap();
+            state = self.state.lock();
         }
         state[key] = value(old);
         old
     }
 
     fn forget(&self, fault: Fault, is_meant: impl Fn(usize, u8) -> bool) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         for key in 0..KEYS {
             if is_meant(key, state[key]) {
                 state[key] = 0;
@@ -307,7 +308,7 @@ impl Map {
             if self.is(fault) {
                 drop(state);
                 thread::yield_now();
-                state = self.state.lock().unwrap();
+                state = self.state.lock();
             }
         }
     }
@@ -315,8 +316,8 @@ impl Map {
 
 impl Store for Map {
     fn call(&self, operation: Operation) -> u8 {
-        let get = |key: usize| self.state.lock().unwrap()[key];
-        let set = |key: usize, value: u8| self.state.lock().unwrap()[key] = value;
+        let get = |key: usize| self.state.lock()[key];
+        let set = |key: usize, value: u8| self.state.lock()[key] = value;
         match operation {
             Op::Get(key) | Op::Peek(key) | Op::Read(key) | Op::Walk(key) | Op::TryGetWith(key) => {
                 let value = get(key);

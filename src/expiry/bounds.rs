@@ -147,13 +147,14 @@ impl Bounds {
     /// the deadline that counts, which may be later than the one that was
     /// scheduled, but not earlier. Each slot that is taken out costs one of
     /// `steps`, and so does each leaf that is finished; when they are used up,
-    /// the rest waits for another call.
+    /// the rest waits for another call. `now` is a time, not "never".
     pub(crate) fn pop_due(
         &mut self,
         now: u64,
         steps: &mut usize,
         deadline_of: impl Fn(Slot) -> u64,
     ) -> Option<Slot> {
+        debug_assert!(now < NEVER);
         self.now = self.now.max(now);
         while *steps > 0 {
             let (leaf, unseen) = self.open.or_else(|| self.due_leaf())?;

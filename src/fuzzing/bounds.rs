@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 
 const SLOTS: usize = 48;
 
+/// The last moment there is: the number beyond stands for "never".
+const END: u64 = u64::MAX - 1;
+
 /// A tree of bounds beside a sorted list, with a clock that jumps both ways.
 pub fn bounds(bytes: &[u8]) {
     let mut script = Script(bytes);
-    let start = script.span();
+    let start = script.span().min(END);
     let mut trial = Trial {
         bounds: Bounds::default(),
         deadlines: [0; SLOTS],
@@ -16,6 +19,8 @@ pub fn bounds(bytes: &[u8]) {
         now: start,
         latest: start,
     };
+    // So that it knows what time it is.
+    trial.pop(0);
     while !script.is_over() {
         trial.step(&mut script);
     }
@@ -45,7 +50,7 @@ impl Trial {
                 assert!(!self.bounds.contains(slot));
             }
             8 | 9 => self.now = self.now.saturating_sub(script.span()),
-            10..=12 => self.now = self.now.saturating_add(script.span()),
+            10..=12 => self.now = self.now.saturating_add(script.span()).min(END),
             13 => self.validate(),
             // A few steps at a time, as a visit of a shard does.
             _ => self.pop(script.below(4)),
@@ -53,7 +58,7 @@ impl Trial {
     }
 
     fn schedule(&mut self, slot: Slot, deadline: u64) {
-        let index = slot.index();
+        let (index, deadline) = (slot.index(), deadline.min(END));
         self.waiting.remove(&(self.deadlines[index], index));
         self.deadlines[index] = deadline;
         self.waiting.insert((deadline, index));
@@ -65,7 +70,7 @@ impl Trial {
     fn postpone(&mut self, slot: Slot, by: u64) {
         let index = slot.index();
         if self.waiting.remove(&(self.deadlines[index], index)) {
-            self.deadlines[index] = self.deadlines[index].saturating_add(by);
+            self.deadlines[index] = self.deadlines[index].saturating_add(by).min(END);
             self.waiting.insert((self.deadlines[index], index));
         }
     }
@@ -97,7 +102,7 @@ impl Trial {
             let is_waiting = self.waiting.contains(&(self.deadlines[slot.index()], slot.index()));
             assert_eq!(self.bounds.contains(slot), is_waiting);
         }
-        self.now = u64::MAX;
+        self.now = END;
         self.pop(usize::MAX);
         assert_eq!(self.bounds.len(), 0, "everything is due at the end of time");
     }
