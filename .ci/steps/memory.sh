@@ -13,7 +13,7 @@ sanitized() {
 # threads enough.
 thread_sanitizer() {
   LARDER_HISTORIES=4000 sanitized thread tsan \
-    --test threads --test expiry --test linearizability --test alive -- --test-threads=1 \
+    --test threads --test expiry --test linearizability -- --test-threads=1 \
     --skip lifetimes_agree --skip a_million_entries
   LARDER_STRESS_SECONDS=60 sanitized thread tsan --test stress
 }
@@ -41,8 +41,6 @@ memcheck() {
   checked --test behaviour -- --skip every_value_that_was_written --skip capacity_follows
   checked --test expiry -- --skip a_million_entries --skip lifetimes_agree \
     --skip an_entry_that_readers_keep_busy --skip writers_and_a_moving_clock
-  checked --test threads -- computations_inserts no_increment writers_of_heavy a_bound_on_weight \
-    threads_that_want writers_whose
 }
 
 # checked TEST... -- ARGS...: the debug build of one test binary.
