@@ -10,6 +10,9 @@
 //!
 //! Here the reader's load has begun before the invalidation, which therefore
 //! overtakes it: the reader gets its row, and the cache does not keep it.
+//!
+//! Between COMMIT and the invalidation, readers may have either row, and the old
+//! one also after the new one.
 
 use crate::cache::{Cache, EntryOptions};
 use crate::hash::DefaultHashBuilder;

@@ -4,10 +4,13 @@
 #[path = "common/faulty.rs"]
 mod faulty;
 
-use faulty::{Faulty, Op};
-use larder::store::{Overflow, StoreCache, WriteBack, WriteError, WritePolicy};
+use faulty::{Faulty, Op, Refused};
+use larder::store::{
+    AsyncLoader, Loader, Overflow, Store, StoreCache, WriteBack, WriteError, WritePolicy,
+};
 use larder::{Cache, EntryOptions, ManualClock};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 type Cached = StoreCache<u32, u64, Arc<Faulty>>;
@@ -348,5 +351,105 @@ fn a_load_that_begins_after_a_put_and_its_eviction_takes_what_is_dirty() {
         assert_eq!((found, store.loads(1)), (Some(10), 0));
         assert!(cache.flush().failed.is_empty());
         assert_eq!(cache.get(&Key(1)).unwrap(), Some(10));
+    }
+}
+
+/// A table with one row, and what happens as it is asked for it.
+#[derive(Default)]
+struct Staged {
+    row: Mutex<Option<u64>>,
+    on_load: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    on_write: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Staged {
+    fn play(hook: &Mutex<Option<Box<dyn FnOnce() + Send>>>) {
+        let hook = hook.lock().unwrap().take();
+        hook.into_iter().for_each(|hook| hook());
+    }
+}
+
+impl Loader<u32, u64> for Staged {
+    type Error = Refused;
+    fn load(&self, _: &u32) -> Result<Option<u64>, Refused> {
+        Self::play(&self.on_load);
+        Ok(*self.row.lock().unwrap())
+    }
+}
+
+impl Store<u32, u64> for Staged {
+    fn write(&self, _: &u32, value: &u64) -> Result<(), Refused> {
+        *self.row.lock().unwrap() = Some(*value);
+        Self::play(&self.on_write);
+        Ok(())
+    }
+    fn delete(&self, _: &u32) -> Result<(), Refused> {
+        unreachable!("nobody deletes")
+    }
+}
+
+impl AsyncLoader<u32, u64> for Staged {
+    type Error = Refused;
+    async fn load(&self, key: &u32) -> Result<Option<u64>, Refused> {
+        Loader::load(self, key)
+    }
+}
+
+type OverStaged = StoreCache<u32, u64, Arc<Staged>>;
+
+/// All ways to read a row.
+const READS: [fn(&OverStaged) -> Option<u64>; 4] = [
+    |cache| cache.get(&7).unwrap(),
+    |cache| cache.get_many(&[7]).unwrap()[0],
+    |cache| pollster::block_on(cache.get_async(&7)).unwrap(),
+    |cache| pollster::block_on(cache.get_many_async(&[7])).unwrap()[0],
+];
+
+/// A reader whose load was overtaken sees the row that is just being written.
+/// The load that took its place has read the row before that: nobody sees it
+/// from then on.
+#[test]
+fn a_row_that_was_seen_while_it_is_written_is_not_taken_back() {
+    let policies = [WritePolicy::Through, WritePolicy::Around];
+    for (policy, turn) in policies.into_iter().flat_map(|p| (0..8).map(move |n| (p.clone(), n))) {
+        let (read, writes_many) = (READS[turn / 2], turn % 2 == 1);
+        let store = Arc::new(Staged::default());
+        *store.row.lock().unwrap() = Some(1);
+        let cache = StoreCache::builder(Cache::new(10), Arc::clone(&store)).policy(policy);
+        let cache: OverStaged = cache.build().unwrap();
+        let (begin, begun) = mpsc::channel();
+        let (written, go_on) = mpsc::channel();
+        // The reader's load is overtaken as it begins, another one takes its
+        // place and has the old row; then the row is written.
+        let other = cache.clone();
+        *store.on_load.lock().unwrap() = Some(Box::new(move || {
+            other.cache().invalidate(&7);
+            assert_eq!(read(&other), Some(1));
+            begin.send(()).unwrap();
+            go_on.recv().unwrap();
+        }));
+        let reader = thread::spawn({
+            let cache = cache.clone();
+            move || [read(&cache), read(&cache)]
+        });
+        begun.recv().unwrap();
+        // The write does not come back before the reader has read twice.
+        let (has_read, read_twice) = mpsc::channel();
+        *store.on_write.lock().unwrap() = Some(Box::new(move || {
+            written.send(()).unwrap();
+            read_twice.recv().unwrap();
+        }));
+        let writer = thread::spawn({
+            let cache = cache.clone();
+            move || match writes_many {
+                true => cache.put_many(vec![(7, 2)]).into_iter().for_each(|put| put.unwrap()),
+                false => cache.put(7, 2).unwrap(),
+            }
+        });
+        let seen = reader.join().unwrap();
+        has_read.send(()).unwrap();
+        writer.join().unwrap();
+        assert_eq!(seen, [Some(2), Some(2)]);
+        assert_eq!(read(&cache), Some(2));
     }
 }

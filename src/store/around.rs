@@ -1,40 +1,57 @@
 //! Write-around: stored, and forgotten by the cache.
 //!
-//! Invalidating after the store has answered is all it takes: it overtakes
-//! every load that began before, so no old row comes back. Writers of one key
-//! need not take turns, since none of them leaves a value behind.
+//! Invalidating after the store has answered overtakes every load that began
+//! before, so no old row comes back. Writers of one key need not take turns,
+//! since none of them leaves a value behind; but each pins it, so that who
+//! reads the row meanwhile knows that it is being written.
 
-use super::back::queue::Change;
+use super::back::queue::{Change, Named};
 use super::backend::Backend;
-use super::engine::Engine;
+use super::engine::{Engine, Pinned};
 use super::errors::WriteError;
 use super::{StoreKey, StoreValue};
-use crate::cache::Cache;
 use crate::steady::Steady;
 use std::hash::BuildHasher;
 
-/// Keys that the cache forgets when this is dropped: also after a panic, and
-/// in a task that was cancelled, when nobody knows what the store has.
-pub(crate) struct Forget<'a, K: StoreKey, V: StoreValue, S: BuildHasher> {
-    pub(crate) cache: &'a Cache<K, V, S>,
-    pub(crate) keys: Vec<K>,
+/// Keys that are being written. The cache forgets them when this is dropped:
+/// also after a panic, and in a task that was cancelled, when nobody knows what
+/// the store has.
+pub(crate) struct Passing<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
+    pins: Vec<Pinned<'a, K, V, St, S>>,
+    is_refused: bool,
 }
 
-impl<K: StoreKey, V: StoreValue, S: BuildHasher> Drop for Forget<'_, K, V, S> {
+impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Passing<'_, K, V, St, S> {
+    /// The store has changed nothing.
+    fn refused(mut self) {
+        self.is_refused = true;
+    }
+}
+
+impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Drop for Passing<'_, K, V, St, S> {
     fn drop(&mut self) {
+        if self.is_refused {
+            return;
+        }
         let mut steady = Steady::default();
-        for key in &self.keys {
-            let invalidate = || self.cache.invalidate(key);
-            // If it panics before it has done its work, it is done again.
-            if steady.step(invalidate).is_none() {
-                steady.step(invalidate);
-            }
+        for pin in &self.pins {
+            pin.forget(&mut steady);
         }
         steady.finish_drop();
     }
 }
 
 impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
+    /// Begins to write `keys`, which differ; `None` if the queue is closed.
+    pub(crate) fn pass(&self, keys: Vec<K>) -> Option<Passing<'_, K, V, St, S>> {
+        let mut keys: Vec<Named<K>> = keys.into_iter().map(|key| self.named(key)).collect();
+        self.visit(|state| {
+            let is_open = state.queue.pass(&mut keys);
+            let pins = || keys.iter().map(|key| Pinned::new(self, key)).collect();
+            is_open.then(|| Passing { pins: pins(), is_refused: false })
+        })
+    }
+
     pub(crate) async fn put_around<B: Backend<K, V>>(
         &self,
         backend: &B,
@@ -45,15 +62,12 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         St: Sync,
         S: Sync + Send,
     {
-        if self.visit(|state| state.queue.is_closed()) {
-            return Err(WriteError::Closed);
-        }
-        let mut forget = Forget { cache: &self.cache, keys: vec![key.clone()] };
+        let passing = self.pass(vec![key.clone()]).ok_or(WriteError::Closed)?;
         match self.call(backend, &key, &change).await {
             Ok(()) => Ok(()),
             Err((error, true)) => Err(WriteError::Ambiguous(error)),
             Err((error, false)) => {
-                forget.keys.clear();
+                passing.refused();
                 Err(WriteError::Store(error))
             }
         }

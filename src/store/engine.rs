@@ -8,7 +8,7 @@ use crate::cache::{Cache, EntryOptions};
 use crate::expiry::{Clock, asked, nanos};
 use crate::steady::Steady;
 use crate::store::back::filter::Filter;
-use crate::store::back::queue::{Change, Named, Queue, Unpinned};
+use crate::store::back::queue::{Change, Hindsight, Named, Queue, Unpinned};
 use crate::store::backend::Backend;
 use crate::store::errors::{CloseReport, FailedWrite};
 use crate::store::journal::Log;
@@ -157,6 +157,37 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
         self.state.lock().queue.look(hash, key)
     }
 
+    /// What a reader makes of the row that it has just had from the store.
+    ///
+    /// While the row is being written, one reader may have the new one and
+    /// another one the old one. Whoever has the new one shall not be shown the
+    /// old one afterwards, so all that was read before it is forgotten:
+    ///
+    /// ```text
+    ///   A    load ─────────────────────── new row, returned; read: old row!
+    ///   B                 load ── old row, cached
+    ///   C      invalidate (overtakes A)
+    ///   W                           write ─────────────────────── done
+    /// ```
+    pub(crate) fn look_back(&self, key: &K, loaded: Option<V>) -> Option<V>
+    where
+        S: BuildHasher,
+    {
+        let hash = self.filter.hash(key);
+        if !self.filter.may_have(hash) {
+            return loaded;
+        }
+        let hindsight = self.state.lock().queue.look_back(hash, key);
+        match hindsight {
+            Hindsight::Calm => loaded,
+            Hindsight::Unsettled => {
+                self.cache.invalidate(key);
+                loaded
+            }
+            Hindsight::Changed(change) => change,
+        }
+    }
+
     /// `key` as the queue knows it.
     pub(crate) fn named(&self, key: K) -> Named<K> {
         Named::new(key, self.filter.hasher())
@@ -239,6 +270,15 @@ impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Pinned<'a, K, V, St, S>
         Pinned { engine, key: key.clone(), is_shown: true }
     }
 
+    /// Makes the cache forget the key. If that panics before it has done its
+    /// work, it is done again.
+    pub(crate) fn forget(&self, steady: &mut Steady) {
+        let invalidate = || self.engine.cache.invalidate(&*self.key);
+        if steady.step(invalidate).is_none() {
+            steady.step(invalidate);
+        }
+    }
+
     /// The cache has not got the change.
     pub(crate) fn distrust(&mut self) {
         self.is_shown = false;
@@ -270,11 +310,7 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Drop for Pinned<'_, K, V, S
             let mut unpinned = Unpinned::Done;
             steady.step(|| engine.visit(|state| unpinned = state.queue.unpin(key, cleaned)));
             let Unpinned::Overlapped(overlaps) = unpinned else { break };
-            // If it panics before it has done its work, it is done again.
-            let invalidate = || engine.cache.invalidate(&**key);
-            if steady.step(invalidate).is_none() {
-                steady.step(invalidate);
-            }
+            self.forget(&mut steady);
             cleaned = Some(overlaps);
         }
         steady.finish_drop();

@@ -1,6 +1,5 @@
 //! Writing many keys with few calls of the store.
 
-use super::around::Forget;
 use super::back::queue::{Boarding, Named};
 use super::backend::Backend;
 use super::engine::Engine;
@@ -84,14 +83,13 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
         backend: &B,
         entries: Vec<(K, V)>,
     ) -> Outcomes<B::Error> {
-        if self.visit(|state| state.queue.is_closed()) {
-            return refused(entries.len(), &WriteError::Closed);
-        }
         let keys = entries.iter().map(|(key, _)| key.clone()).collect();
-        let forget = Forget { cache: &self.cache, keys };
+        let Some(passing) = self.pass(keys) else {
+            return refused(entries.len(), &WriteError::Closed);
+        };
         let pairs: Vec<(&K, &V)> = entries.iter().map(|(key, value)| (key, value)).collect();
         let answer = self.write_many(backend, &pairs).await;
-        drop(forget);
+        drop(passing);
         let Some(outcomes) = answer else {
             return refused(entries.len(), &WriteError::BadAnswer);
         };

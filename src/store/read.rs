@@ -1,9 +1,11 @@
 //! Read-through: a miss asks the store, once for all who miss together.
 //!
-//! The queue is asked twice. Before the cache, since what waits to be stored is
-//! the truth; and again by whoever loads, after its load has begun: a key that
-//! was put and evicted in between is dirty, and the store's row is old. What is
-//! put after that overtakes the load, so the row is not kept.
+//! The queue is asked three times. Before the cache, since what waits to be
+//! stored is the truth. By whoever loads, after its load has begun: a key that
+//! was put and evicted in between is dirty, and the store's row is old; what is
+//! put after that overtakes the load, so the row is not kept. And once the store
+//! has answered, since the row may just be being written: see
+//! [`look_back`](Engine::look_back).
 
 use super::engine::Engine;
 use super::errors::ReadError;
@@ -46,7 +48,10 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         }
         let loaded = load.try_optional_with(|| match self.look(key) {
             Some(change) => Ok(change),
-            None => self.count_load(|| self.store.load(key)),
+            None => {
+                let loaded = self.count_load(|| self.store.load(key))?;
+                Ok(self.look_back(key, loaded))
+            }
         });
         Ok(loaded?)
     }
@@ -66,7 +71,10 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         let loaded = load.try_optional_with_async(async {
             match self.look(key) {
                 Some(change) => Ok(change),
-                None => self.count_load(|| self.store.load(key)).await,
+                None => {
+                    let loaded = self.count_load(|| self.store.load(key)).await?;
+                    Ok(self.look_back(key, loaded))
+                }
             }
         });
         Ok(loaded.await?)
@@ -83,7 +91,7 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
                 let Sorted { mut known, unknown } = self.sort_missing(missing);
                 if !unknown.is_empty() {
                     let values = self.count_load(|| self.store.load_many(&unknown))?;
-                    known.extend(pairs(&unknown, values));
+                    known.extend(self.pairs(&unknown, values));
                 }
                 Ok(known)
             })?;
@@ -104,7 +112,7 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
             let Sorted { mut known, unknown } = self.sort_missing(missing);
             if !unknown.is_empty() {
                 let values = self.count_load(|| self.store.load_many(&unknown)).await?;
-                known.extend(pairs(&unknown, values));
+                known.extend(self.pairs(&unknown, values));
             }
             Ok(known)
         });
@@ -153,16 +161,20 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         }
         sorted
     }
-}
 
-/// # Panics
-/// If there are not as many values as keys: which is whose cannot be known.
-fn pairs<K: Clone, V>(keys: &[&K], values: Vec<Option<V>>) -> Vec<(K, V)> {
-    assert_eq!(
-        values.len(),
-        keys.len(),
-        "`load_many` has to return one value, or `None`, for each key",
-    );
-    let pairs = keys.iter().zip(values);
-    pairs.filter_map(|(key, value)| Some((K::clone(key), value?))).collect()
+    /// What the store says of `keys`, as [`look_back`](Engine::look_back) has
+    /// it.
+    ///
+    /// # Panics
+    /// If there are not as many values as keys: which is whose cannot be known.
+    fn pairs(&self, keys: &[&K], values: Vec<Option<V>>) -> Vec<(K, V)> {
+        assert_eq!(
+            values.len(),
+            keys.len(),
+            "`load_many` has to return one value, or `None`, for each key",
+        );
+        let pairs = keys.iter().zip(values);
+        let pair = |(key, value): (&&K, _)| Some((K::clone(key), self.look_back(key, value)?));
+        pairs.filter_map(pair).collect()
+    }
 }

@@ -25,6 +25,7 @@
 //! cache has it. Writers of one key may reach the cache in another order than
 //! the queue; as long as there is a pin, the record stays and is what readers
 //! see, and where pins overlapped the last one to go forgets the cached value.
+//! A pin on a record without a change says that somebody is writing the key.
 
 mod failed;
 mod flushing;
@@ -123,6 +124,18 @@ pub(crate) enum Landing<V> {
     Refused,
     /// The store may have it or not: the cached value must be forgotten.
     Unknown,
+}
+
+/// What a reader is told that has just had a key's row from the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Hindsight<V> {
+    /// Nobody is writing the key.
+    Calm,
+    /// Somebody is. The row may be of before that or of after it, and what
+    /// others have read meanwhile may be older.
+    Unsettled,
+    /// It has been changed meanwhile.
+    Changed(Change<V>),
 }
 
 /// What a writer is told that has finished with the cache.
@@ -247,6 +260,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
     /// What a reader sees of `key`, if the queue has a say.
     pub(crate) fn look(&self, hash: u64, key: &K) -> Option<Change<V>> {
         self.records.find(hash, key)?.1.change.clone()
+    }
+
+    /// What has happened to `key` while its row was read.
+    pub(crate) fn look_back(&self, hash: u64, key: &K) -> Hindsight<V> {
+        match self.records.find(hash, key) {
+            None => Hindsight::Calm,
+            Some((_, record)) => match &record.change {
+                Some(change) => Hindsight::Changed(change.clone()),
+                None => Hindsight::Unsettled,
+            },
+        }
     }
 
     pub(crate) fn dirty(&self) -> usize {

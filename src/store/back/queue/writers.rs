@@ -141,6 +141,19 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         Boarding::Begun
     }
 
+    /// Pins all of `keys`, which differ, for a writer that leaves nothing in the
+    /// cache. `false`, and no pin, if the queue is closed.
+    pub(crate) fn pass(&mut self, keys: &mut [Named<K>]) -> bool {
+        if self.is_closed {
+            return false;
+        }
+        for key in keys {
+            self.meet(key);
+            self.pin(key);
+        }
+        true
+    }
+
     /// Puts a pin on `key`, which has been met.
     fn pin(&mut self, key: &Named<K>) {
         if self.records.get(key).is_none() {
