@@ -128,7 +128,8 @@ pub struct Stats {
     /// Loads that ended with an error or a panic.
     pub load_failures: u64,
     /// How long all these loads took together, by the cache's clock if one was
-    /// set.
+    /// set. Measured only with [`record_stats`](crate::Builder::record_stats),
+    /// and by caches that keep the ages of their values.
     pub load_time: Duration,
     /// Calls that joined a load of another caller instead of loading.
     pub coalesced: u64,
@@ -156,15 +157,20 @@ impl Stats {
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 
-    /// How long a load took on average; `None` if there was none.
+    /// How long a load took on average; `None` if no time was measured.
     ///
     /// ```
-    /// let cache: larder::Cache<String, u32> = larder::Cache::new(100);
+    /// let cache: larder::Cache<String, u32> =
+    ///     larder::Cache::builder().capacity(100).record_stats().build()?;
     /// assert_eq!(cache.stats().mean_load_time(), None);
     /// cache.get_with("pear", || 3);
     /// assert!(cache.stats().mean_load_time().is_some());
+    /// # Ok::<(), larder::BuildError>(())
     /// ```
     pub fn mean_load_time(&self) -> Option<Duration> {
+        if self.load_time.is_zero() {
+            return None;
+        }
         let loads = u128::from(self.loads) + u128::from(self.load_failures);
         let nanos = self.load_time.as_nanos().checked_div(loads)?;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))

@@ -25,6 +25,12 @@ impl EntryOptions {
     pub(crate) const NOTHING: EntryOptions =
         EntryOptions { ttl: None, tti: None, weight: None, tags: Vec::new() };
 
+    /// Whether nothing is set.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let EntryOptions { ttl, tti, weight, tags } = self;
+        ttl.is_none() && tti.is_none() && weight.is_none() && tags.is_empty()
+    }
+
     /// Nothing set.
     ///
     /// ```

@@ -64,13 +64,18 @@ impl Hasher for Spread {
     }
 }
 
+/// Flights that are kept without a table: most shards never have more.
+const FEW: usize = 2;
+
 type OfOneHash<K, V> = SmallVec<[Registered<K, V>; 1]>;
 
 /// What left a table: to be dropped after the lock.
 pub(crate) type Overtaken<K, V> = SmallVec<[Registered<K, V>; 1]>;
 
 pub(crate) struct Flights<K, V> {
-    by_hash: HashMap<u32, OfOneHash<K, V>, BuildHasherDefault<Spread>>,
+    few: SmallVec<[(u32, Registered<K, V>); FEW]>,
+    /// Those for which `few` had no room.
+    many: HashMap<u32, OfOneHash<K, V>, BuildHasherDefault<Spread>>,
     /// Hash and serial number of those that have landed, oldest first. Some may
     /// have left the table since.
     remembered: VecDeque<(u32, u64)>,
@@ -79,14 +84,38 @@ pub(crate) struct Flights<K, V> {
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
-        Flights { by_hash: HashMap::default(), remembered: VecDeque::new(), next_serial: 0 }
+        Flights {
+            few: SmallVec::new(),
+            many: HashMap::default(),
+            remembered: VecDeque::new(),
+            next_serial: 0,
+        }
     }
 }
 
 impl<K, V> Flights<K, V> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_hash.is_empty()
+        self.few.is_empty() && self.many.is_empty()
+    }
+
+    /// All that have `hash`.
+    fn of_hash(&self, hash: u32) -> impl Iterator<Item = &Registered<K, V>> {
+        let few = self.few.iter().filter(move |(other, _)| *other == hash);
+        let many = if self.many.is_empty() { None } else { self.many.get(&hash) };
+        few.map(|(_, registered)| registered).chain(many.into_iter().flatten())
+    }
+
+    fn of_hash_mut(&mut self, hash: u32) -> impl Iterator<Item = &mut Registered<K, V>> {
+        let few = self.few.iter_mut().filter(move |(other, _)| *other == hash);
+        let many = self.many.get_mut(&hash).into_iter().flatten();
+        few.map(|(_, registered)| registered).chain(many)
+    }
+
+    /// Whether failures are remembered that may have to be forgotten.
+    #[inline]
+    pub(crate) fn remembers_any(&self) -> bool {
+        !self.remembered.is_empty()
     }
 
     /// The flight of `key`. It may be overtaken already; see
@@ -95,7 +124,7 @@ impl<K, V> Flights<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.by_hash.get(&hash)?.iter().find(|registered| key.equivalent(&registered.key))
+        self.of_hash(hash).find(|registered| key.equivalent(&registered.key))
     }
 
     /// Registers a flight for a key that has none.
@@ -109,15 +138,21 @@ impl<K, V> Flights<K, V> {
     ) {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let registered = Registered { key, flight, tags, purpose, serial, until: None };
-        self.by_hash.entry(hash).or_default().push(registered);
+        self.put_back(hash, Registered { key, flight, tags, purpose, serial, until: None });
+    }
+
+    /// Registers anew what was just taken out.
+    #[inline]
+    pub(crate) fn put_back(&mut self, hash: u32, registered: Registered<K, V>) {
+        match self.few.len() < FEW {
+            true => self.few.push((hash, registered)),
+            false => self.many.entry(hash).or_default().push(registered),
+        }
     }
 
     /// Whether `flight` has not been overtaken.
     pub(crate) fn holds(&self, hash: u32, flight: &modelled::Arc<Flight<V>>) -> bool {
-        let is_it =
-            |registered: &Registered<K, V>| modelled::Arc::ptr_eq(&registered.flight, flight);
-        self.by_hash.get(&hash).is_some_and(|of_hash| of_hash.iter().any(is_it))
+        self.of_hash(hash).any(|registered| modelled::Arc::ptr_eq(&registered.flight, flight))
     }
 
     /// Takes `flight` out, if it is still there.
@@ -146,7 +181,7 @@ impl<K, V> Flights<K, V> {
 
     /// The value at `from` is at `to` now: a reload of it goes on.
     pub(crate) fn follow_reload(&mut self, hash: u32, from: Slot, to: Slot) {
-        for registered in self.by_hash.get_mut(&hash).into_iter().flatten() {
+        for registered in self.of_hash_mut(hash) {
             if registered.purpose == Purpose::Reload(from) {
                 registered.purpose = Purpose::Reload(to);
             }
@@ -156,7 +191,8 @@ impl<K, V> Flights<K, V> {
     pub(crate) fn overtake_all(&mut self) -> impl Iterator<Item = Registered<K, V>> + use<K, V> {
         let all = std::mem::take(self);
         self.next_serial = all.next_serial;
-        all.by_hash.into_values().flatten()
+        let few = all.few.into_iter().map(|(_, registered)| registered);
+        few.chain(all.many.into_values().flatten())
     }
 
     /// Keeps `flight`, which is about to land without a value, until `until`.
@@ -167,19 +203,18 @@ impl<K, V> Flights<K, V> {
         flight: &modelled::Arc<Flight<V>>,
         until: u64,
     ) -> Option<Registered<K, V>> {
-        let of_hash = self.by_hash.get_mut(&hash)?;
         let is_it = |r: &&mut Registered<K, V>| modelled::Arc::ptr_eq(&r.flight, flight);
-        let registered = of_hash.iter_mut().find(is_it)?;
+        let registered = self.of_hash_mut(hash).find(is_it)?;
         registered.until = Some(until);
-        self.remembered.push_back((hash, registered.serial));
+        let serial = registered.serial;
+        self.remembered.push_back((hash, serial));
         (self.remembered.len() > REMEMBERED_MAX).then(|| self.forget_oldest()).flatten()
     }
 
     /// Forgets one failure whose time is up, if it is the oldest.
     pub(crate) fn forget_due(&mut self, now: impl FnOnce() -> u64) -> Option<Registered<K, V>> {
         let (hash, serial) = *self.remembered.front()?;
-        let is_it = |r: &&Registered<K, V>| r.serial == serial;
-        let oldest = self.by_hash.get(&hash).and_then(|of_hash| of_hash.iter().find(is_it));
+        let oldest = self.of_hash(hash).find(|registered| registered.serial == serial);
         let is_due = oldest.and_then(|oldest| oldest.until).is_none_or(|until| until <= now());
         is_due.then(|| self.forget_oldest()).flatten()
     }
@@ -194,21 +229,35 @@ impl<K, V> Flights<K, V> {
         hash: u32,
         is_it: impl Fn(&Registered<K, V>) -> bool,
     ) -> Option<Registered<K, V>> {
-        let of_hash = self.by_hash.get_mut(&hash)?;
+        let is_among_few = |(other, r): &(u32, _)| *other == hash && is_it(r);
+        if let Some(at) = self.few.iter().position(is_among_few) {
+            return Some(self.few.swap_remove(at).1);
+        }
+        self.take_of_many(hash, is_it)
+    }
+
+    fn take_of_many(
+        &mut self,
+        hash: u32,
+        is_it: impl Fn(&Registered<K, V>) -> bool,
+    ) -> Option<Registered<K, V>> {
+        let of_hash = self.many.get_mut(&hash)?;
         let at = of_hash.iter().position(is_it)?;
         let registered = of_hash.swap_remove(at);
         if of_hash.is_empty() {
-            self.by_hash.remove(&hash);
+            self.many.remove(&hash);
         }
-        if self.by_hash.is_empty() && self.by_hash.capacity() > KEPT_MAX {
-            self.by_hash = HashMap::default();
+        if self.many.is_empty() && self.many.capacity() > KEPT_MAX {
+            self.many = HashMap::default();
         }
         Some(registered)
     }
 
     /// How many flights are in the air.
     pub(crate) fn flying(&self) -> usize {
-        self.by_hash.values().flatten().filter(|registered| registered.until.is_none()).count()
+        let few = self.few.iter().map(|(_, registered)| registered);
+        let all = few.chain(self.many.values().flatten());
+        all.filter(|registered| registered.until.is_none()).count()
     }
 }
 

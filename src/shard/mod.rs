@@ -26,7 +26,7 @@ mod visit;
 pub(crate) use crate::vault::Glance;
 pub(crate) use flights::{Boarding, Stale};
 pub(crate) use limbo::HeldBack;
-pub(crate) use plain::Short;
+pub(crate) use plain::{Short, ShortBoarding};
 pub(crate) use store::Incoming;
 pub(crate) use visit::Visit;
 
@@ -70,6 +70,15 @@ impl<K, V> Hub<K, V> {
     /// default, and nobody who listens.
     pub(crate) fn is_plain(&self) -> bool {
         self.listener.is_none() && self.lifetimes.expiry.is_none() && self.lifetimes.is_endless()
+    }
+
+    /// When a load begins or ends; always the same if nobody wants to know how
+    /// long loads take, since looking costs more than a short load.
+    pub(crate) fn stopwatch(&self) -> u64 {
+        match self.counts_lookups || self.lifetimes.keeps_ages {
+            true => self.lifetimes.stopwatch(),
+            false => 0,
+        }
     }
 
     /// Whether a hit only has to be counted with its entry, if at all.

@@ -1,5 +1,5 @@
-//! The short way in, for the insert that most caches see most of the time: into
-//! a shard where nothing else is going on.
+//! The short way in, for the inserts and loads that most caches see most of the
+//! time: into a shard where nothing else is going on.
 //!
 //! It does what a [`Visit`](super::Visit) would do, less all that a visit finds
 //! it need not do. Where anything is out of the ordinary it changes nothing and
@@ -7,12 +7,17 @@
 
 use super::{Core, Hub, Shard};
 use crate::budget::{Cost, Credit};
+use crate::flight::{Flight, Purpose};
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::{Need, Notes};
 use crate::slab::Entry;
 use crate::slot::Slot;
+use crate::sync::modelled;
+use crate::tags::TagSet;
 use crate::vault::{Left, Locked};
+use equivalent::Equivalent;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What became of an insert.
@@ -24,15 +29,18 @@ pub(crate) enum Short<K, V> {
     NotTaken(Entry<K, V>),
 }
 
-/// Who makes way.
-enum Victim<K, V> {
-    /// Nobody has to.
-    None,
-    /// It has left; nothing of it is here if a reader still uses it.
-    Here(Option<Entry<K, V>>),
-    /// Another shard should give, or this one cannot.
-    Elsewhere,
+/// What became of someone who wants to load a key.
+pub(crate) enum ShortBoarding<V> {
+    /// There is a value after all.
+    Hit(V),
+    /// The load is registered.
+    Begun,
+    /// It has to go the long way.
+    NotTaken,
 }
+
+/// There was room, or has been made by this, if no reader still uses it.
+type Victim<K, V> = Option<Entry<K, V>>;
 
 impl<K: Eq, V> Shard<K, V> {
     /// Stores `entry` if that takes no more than an eviction.
@@ -51,26 +59,8 @@ impl<K: Eq, V> Shard<K, V> {
         if let Some(old) = locked.find_from(aim, hash.fragment(), &entry.key) {
             return Short::Stored(self.replace_plainly(hub, &mut locked, old, entry));
         }
-        let mut credit = Credit::new(&hub.budget);
-        let (need, cost) = (credit.raise_to(Cost::of(1)).err(), Cost::of(1));
-        let victim = match need {
-            None => {
-                credit.spend(cost);
-                Victim::None
-            }
-            Some(need) if self.is_poor(hub, &locked, need, cost) => Victim::Elsewhere,
-            // Its room goes to the newcomer, and never back to the account.
-            Some(need) => self.evict_plainly(&mut locked, need),
-        };
-        let victim = match victim {
-            Victim::Elsewhere => return Short::NotTaken(entry),
-            Victim::None => {
-                locked.core_mut().weight += 1;
-                self.gauge.entries.store(locked.len() as u64 + 1, Ordering::Relaxed);
-                self.gauge.weight.store(locked.core().weight, Ordering::Relaxed);
-                None
-            }
-            Victim::Here(victim) => victim,
+        let Some(victim) = self.make_room_plainly(hub, &mut locked) else {
+            return Short::NotTaken(entry);
         };
         let slot = locked.add(aim, hash.fragment(), entry);
         let (core, all) = locked.parts();
@@ -79,10 +69,103 @@ impl<K: Eq, V> Shard<K, V> {
         Short::Stored(victim)
     }
 
-    /// Whether a visit would find nothing to tidy up, nobody to wait for, and
-    /// no entry that is more than key and value.
+    /// Looks for a value of `key` once more, and else registers `flight`, which
+    /// is to load it.
+    pub(crate) fn board_plainly<Q>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        (key, owned): (&Q, &Arc<K>),
+        flight: &modelled::Arc<Flight<V>>,
+    ) -> ShortBoarding<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        let mut locked = self.vault.lock();
+        if !self.is_quiet(hub, &locked) || locked.core().flights.remembers_any() {
+            return ShortBoarding::NotTaken;
+        }
+        if let Some(slot) = locked.find(hash.fragment(), key) {
+            self.note_plainly(hub, &mut locked, slot);
+            return ShortBoarding::Hit(locked.value(slot).clone());
+        }
+        let flights = &mut locked.core_mut().flights;
+        if !flights.is_empty() && flights.find(hash.fragment(), key).is_some() {
+            return ShortBoarding::NotTaken;
+        }
+        let (owned, flight) = (Arc::clone(owned), modelled::Arc::clone(flight));
+        flights.register(hash.fragment(), owned, flight, TagSet::default(), Purpose::Missing);
+        ShortBoarding::Begun
+    }
+
+    /// Stores what `flight` has loaded, and ends its registration. `None` if
+    /// that has to go the long way: then `key` and `value` are still there.
+    pub(crate) fn land_plainly(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        (key, value): (&mut Option<Arc<K>>, &mut Option<V>),
+        flight: &modelled::Arc<Flight<V>>,
+        nanos: u64,
+    ) -> Option<Victim<K, V>> {
+        let mut locked = self.vault.lock();
+        if !self.is_quiet(hub, &locked) {
+            return None;
+        }
+        let registered = locked.core_mut().flights.take(hash.fragment(), flight)?;
+        let Some(victim) = self.make_room_plainly(hub, &mut locked) else {
+            locked.core_mut().flights.put_back(hash.fragment(), registered);
+            return None;
+        };
+        // The key is the leader's as well: nothing of the user's is dropped.
+        drop(registered);
+        let key = key.take().and_then(Arc::into_inner);
+        let key = key.expect("a load's key is shared by nobody else");
+        let value = value.take().expect("a value is stored once");
+        // Whoever had stored the key since would have overtaken the load.
+        let aim = locked.aim(hash.fragment());
+        let slot = locked.add(aim, hash.fragment(), Entry { key, value, tags: TagSet::default() });
+        let (core, all) = locked.parts();
+        core.policy.on_insert(slot, &all);
+        core.tally.inserts += 1;
+        core.tally.loads += 1;
+        core.tally.load_nanos += nanos;
+        Some(victim)
+    }
+
+    /// Makes room for one entry, if this shard can and ought to.
+    #[inline]
+    fn make_room_plainly(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+    ) -> Option<Victim<K, V>> {
+        let (mut credit, cost) = (Credit::new(&hub.budget), Cost::of(1));
+        if let Err(need) = credit.raise_to(cost) {
+            if self.is_poor(hub, locked, need, cost) {
+                return None;
+            }
+            // Its room goes to the newcomer, and never back to the account.
+            return self.evict_plainly(locked, need);
+        }
+        credit.spend(cost);
+        locked.core_mut().weight += 1;
+        self.gauge.entries.store(locked.len() as u64 + 1, Ordering::Relaxed);
+        self.gauge.weight.store(locked.core().weight, Ordering::Relaxed);
+        Some(None)
+    }
+
+    /// Whether a visit would find nothing to tidy up, nobody to wait for or to
+    /// overtake, and no entry that is more than key and value.
     #[inline]
     fn is_calm(&self, hub: &Hub<K, V>, locked: &Locked<'_, K, V, Core<K, V>>) -> bool {
+        self.is_quiet(hub, locked) && locked.core().flights.is_empty()
+    }
+
+    /// Like [`is_calm`](Shard::is_calm), but that keys may be being loaded.
+    #[inline]
+    fn is_quiet(&self, hub: &Hub<K, V>, locked: &Locked<'_, K, V, Core<K, V>>) -> bool {
         self.deadlines.is_unused()
             && self.vault.is_without_tags()
             && !self.is_stale(hub)
@@ -90,7 +173,6 @@ impl<K: Eq, V> Shard<K, V> {
             && !locked.has_leftovers()
             && locked.is_unweighed()
             && locked.core().claims.is_empty()
-            && locked.core().flights.is_empty()
             && self.hit_log.is_empty()
     }
 
@@ -102,11 +184,7 @@ impl<K: Eq, V> Shard<K, V> {
         old: Slot,
         entry: Entry<K, V>,
     ) -> Option<Entry<K, V>> {
-        match hub.notes {
-            Notes::Nothing => {}
-            Notes::Count => locked.bump(old),
-            Notes::Order => locked.core_mut().policy.on_hit(old),
-        }
+        self.note_plainly(hub, locked, old);
         let new = locked.fill(locked.hash(old), 1, entry);
         let left = locked.swing(old, new);
         let core = locked.core_mut();
@@ -114,6 +192,14 @@ impl<K: Eq, V> Shard<K, V> {
         core.tally.inserts += 1;
         core.tally.removals[Cause::Replaced as usize] += 1;
         self.owned(left)
+    }
+
+    fn note_plainly(&self, hub: &Hub<K, V>, locked: &mut Locked<'_, K, V, Core<K, V>>, slot: Slot) {
+        match hub.notes {
+            Notes::Nothing => {}
+            Notes::Count => locked.bump(slot),
+            Notes::Order => locked.core_mut().policy.on_hit(slot),
+        }
     }
 
     /// What left, unless a reader still uses it: nobody else will hear of it.
@@ -130,10 +216,14 @@ impl<K: Eq, V> Shard<K, V> {
 
     /// Evicts one entry, if the policy gives one up.
     #[inline]
-    fn evict_plainly(&self, locked: &mut Locked<'_, K, V, Core<K, V>>, need: Need) -> Victim<K, V> {
+    fn evict_plainly(
+        &self,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+        need: Need,
+    ) -> Option<Victim<K, V>> {
         let (core, all) = locked.parts();
-        let Some(slot) = core.policy.evict(need, &all) else { return Victim::Elsewhere };
+        let slot = core.policy.evict(need, &all)?;
         core.tally.removals[Cause::Size as usize] += 1;
-        Victim::Here(self.owned(locked.remove(slot)))
+        Some(self.owned(locked.remove(slot)))
     }
 }

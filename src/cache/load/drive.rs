@@ -10,8 +10,9 @@ use crate::cache::{Cache, EntryOptions, Shared};
 use crate::expiry::Freshness;
 use crate::flight::{Alarm, AtTheControls, Flight, Landing, Purpose};
 use crate::hash::KeyHash;
-use crate::shard::{Boarding, Stale, Visit};
+use crate::shard::{Boarding, ShortBoarding, Stale, Visit};
 use crate::sync::modelled;
+use crate::tags::TagSet;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
 use std::pin::{Pin, pin};
@@ -42,6 +43,11 @@ pub(crate) struct Terms {
 }
 
 impl Request {
+    /// Whether it asks for nothing that only some loads do.
+    fn is_plain(&self) -> bool {
+        self.options.is_nothing() && !self.is_forced
+    }
+
     pub(crate) fn terms(&self) -> Terms {
         let EntryOptions { ttl, tti, weight, .. } = self.options;
         Terms { ttl, tti, weight }
@@ -128,7 +134,13 @@ where
     {
         // Before the lock, since it is the user's code; most who get here need
         // it.
-        let owned = Arc::new(key.to_key());
+        let mut owned = Arc::new(key.to_key());
+        if self.shared.is_plain && request.is_plain() {
+            match self.board_plainly(hash, key, owned, request) {
+                Ok(turn) => return turn,
+                Err(unused) => owned = unused,
+            }
+        }
         let tags = self.shared.tags.set_of(&request.options.tags);
         loop {
             let mut visit = self.shard(hash).visit(&self.shared.hub);
@@ -153,6 +165,35 @@ where
         }
     }
 
+    /// [`board`](Cache::board) where nothing else is going on. If that is not
+    /// so, the key is given back.
+    fn board_plainly<Q>(
+        &self,
+        hash: KeyHash,
+        key: &Q,
+        owned: Arc<K>,
+        request: &Request,
+    ) -> Result<Turn<K, V>, Arc<K>>
+    where
+        Q: ToKey<K> + ?Sized,
+    {
+        let flight = Flight::take_off();
+        let shard = self.shard(hash);
+        match shard.board_plainly(&self.shared.hub, hash, (key, &owned), &flight) {
+            ShortBoarding::NotTaken => Err(owned),
+            ShortBoarding::Begun => {
+                let tags = TagSet::default();
+                let lead = Lead::new(&self.shared, hash, owned, flight, tags, request);
+                Ok(Turn::Lead(lead.plain()))
+            }
+            ShortBoarding::Hit(value) => {
+                // Before the value is on its way out: see `Taken::into_value`.
+                drop(owned);
+                Ok(Turn::Hit(value))
+            }
+        }
+    }
+
     /// The value of `key`, which has just been missed.
     pub(crate) async fn find_or_load<Q, E, F>(
         &self,
@@ -166,33 +207,46 @@ where
         F: Future<Output = Result<Option<V>, E>>,
         E: Send + Sync + 'static,
     {
-        let hash = self.hash(key);
+        let turn = self.board(self.hash(key), key, request, None);
+        self.go_on((key, turn), request, load, alarm).await
+    }
+
+    /// [`find_or_load`](Cache::find_or_load) for someone whose first turn was
+    /// `turn`.
+    pub(crate) async fn go_on<Q, E, F>(
+        &self,
+        (key, mut turn): (&Q, Turn<K, V>),
+        request: &Request,
+        load: F,
+        alarm: &impl Alarm,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        Q: ToKey<K> + ?Sized,
+        F: Future<Output = Result<Option<V>, E>>,
+        E: Send + Sync + 'static,
+    {
         let load = pin!(load);
-        let mut useless = None;
         let mut has_timed_out = false;
         loop {
-            match self.board(hash, key, request, useless.as_ref()) {
+            let flight = match turn {
                 Turn::Hit(value) => return Ok(Some(value)),
                 Turn::Lead(lead) => return lead.fly(load).await,
-                Turn::Join(flight) => {
-                    match wait_for(&flight, self.deadline(request), alarm).await {
-                        Waited::Recursive => return Err(LoadError::Recursive),
-                        Waited::TimedOut if !request.must_succeed => {
-                            return Err(LoadError::TimedOut);
-                        }
-                        // Once, this caller takes the place of a leader that
-                        // seems to be stuck; but it will not wait for ever.
-                        Waited::TimedOut if has_timed_out => return alone(load).await,
-                        Waited::TimedOut => has_timed_out = true,
-                        Waited::Landed(landing) => {
-                            if let Some(outcome) = request.accept(landing) {
-                                return outcome;
-                            }
-                        }
+                Turn::Join(flight) => flight,
+            };
+            match wait_for(&flight, self.deadline(request), alarm).await {
+                Waited::Recursive => return Err(LoadError::Recursive),
+                Waited::TimedOut if !request.must_succeed => return Err(LoadError::TimedOut),
+                // Once, this caller takes the place of a leader that seems to
+                // be stuck; but it will not wait for ever.
+                Waited::TimedOut if has_timed_out => return alone(load).await,
+                Waited::TimedOut => has_timed_out = true,
+                Waited::Landed(landing) => {
+                    if let Some(outcome) = request.accept(landing) {
+                        return outcome;
                     }
-                    useless = Some(flight);
                 }
             }
+            turn = self.board(self.hash(key), key, request, Some(&flight));
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Lead<K, V> {
     tags: TagSet,
     negative_ttl: u64,
     is_reload: bool,
+    /// Whether the value may be stored the short way.
+    is_plain: bool,
     began: u64,
     is_over: bool,
 }
@@ -62,7 +64,8 @@ impl<K, V> Lead<K, V> {
             tags,
             negative_ttl: request.negative_ttl.map_or(0, nanos),
             is_reload: false,
-            began: shared.hub.lifetimes.stopwatch(),
+            is_plain: false,
+            began: shared.hub.stopwatch(),
             is_over: false,
         }
     }
@@ -70,6 +73,12 @@ impl<K, V> Lead<K, V> {
     /// The load is for a key that has a value.
     pub(crate) fn reloading(mut self) -> Self {
         self.is_reload = true;
+        self
+    }
+
+    /// The entry is to be a key and a value, and nothing else.
+    pub(crate) fn plain(mut self) -> Self {
+        self.is_plain = true;
         self
     }
 
@@ -83,7 +92,7 @@ impl<K, V> Lead<K, V> {
     }
 
     fn took(&self) -> u64 {
-        self.shared.hub.lifetimes.stopwatch().saturating_sub(self.began)
+        self.shared.hub.stopwatch().saturating_sub(self.began)
     }
 }
 
@@ -114,6 +123,32 @@ impl<K: Eq, V: Clone> Lead<K, V> {
         E: Send + Sync + 'static,
     {
         let outcome = at_the_controls(&[&self.flight], load).await;
+        self.conclude(outcome)
+    }
+
+    /// Like [`fly`](Lead::fly), for a loader that is no task.
+    pub(crate) fn fly_here<E>(
+        self,
+        load: impl FnOnce() -> Result<Option<V>, E>,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
+        let outcome = {
+            let _leading = AtTheControls::of(&self.flight);
+            let _inside = Inside::enter();
+            catch_unwind(AssertUnwindSafe(load))
+        };
+        self.conclude(outcome)
+    }
+
+    fn conclude<E>(
+        self,
+        outcome: Result<Result<Option<V>, E>, Box<dyn Any + Send>>,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+    {
         match outcome {
             Ok(loaded) => self.land(loaded.map_err(Arc::new)),
             Err(panic) => {
@@ -175,19 +210,40 @@ impl<K: Eq, V: Clone> Lead<K, V> {
     /// key meanwhile, and gives it to those who wait.
     fn succeed(mut self, value: &V) {
         let nanos = self.took();
-        let shared = Arc::clone(&self.shared);
         // Weighers and the like may ask for this key before it has landed.
         let _leading = AtTheControls::of(&self.flight);
         let mut unstored = Some(value.clone());
+        if self.is_plain && self.succeed_plainly(value, &mut unstored, nanos) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
         while let Some(copy) = &unstored {
             let (incoming, was_found) = self.incoming(copy);
             let departed = self.try_store(&shared, incoming, was_found, nanos, &mut unstored);
             // Also if it has to be tried again: nobody need wait for that.
-            if modelled::Arc::strong_count(&self.flight) > 1 {
-                self.flight.land(Landing::Value(value.clone()));
-            }
+            self.give(value);
             self.is_over = unstored.is_none();
             drop(departed);
+        }
+    }
+
+    /// Stores the value where nothing else is going on. `false`, and nothing
+    /// is done, if that is not so.
+    fn succeed_plainly(&mut self, value: &V, unstored: &mut Option<V>, nanos: u64) -> bool {
+        let Lead { shared, hash, key, flight, .. } = self;
+        let shard = shared.shard(*hash);
+        let landed = shard.land_plainly(&shared.hub, *hash, (key, unstored), flight, nanos);
+        let Some(victim) = landed else { return false };
+        self.give(value);
+        self.is_over = true;
+        drop(victim);
+        true
+    }
+
+    /// Lands with `value`, if anybody waits.
+    fn give(&self, value: &V) {
+        if modelled::Arc::strong_count(&self.flight) > 1 {
+            self.flight.land(Landing::Value(value.clone()));
         }
     }
 

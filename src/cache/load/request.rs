@@ -1,6 +1,6 @@
 //! One load, with settings of its own.
 
-use super::drive::Request;
+use super::drive::{Request, Turn};
 use super::{LoadError, RECURSION, ToKey};
 use crate::cache::{Cache, EntryOptions};
 use crate::flight::{ThreadAlarm, block_on};
@@ -321,9 +321,16 @@ where
     where
         E: Send + Sync + 'static,
     {
-        let alarm = ThreadAlarm::default();
-        let Load { cache, key, request } = &self;
-        block_on(cache.find_or_load(*key, request, async { load() }, &alarm), &alarm)
+        let Load { cache, key, request } = self;
+        match cache.board(cache.hash_of(key), key, &request, None) {
+            // Most callers: nothing is waited for.
+            Turn::Lead(lead) => lead.fly_here(load),
+            turn => {
+                let alarm = ThreadAlarm::default();
+                let load = async { load() };
+                block_on(cache.go_on((key, turn), &request, load, &alarm), &alarm)
+            }
+        }
     }
 
     async fn run<E>(
