@@ -113,9 +113,14 @@ impl<K: Eq, V> Shard<K, V> {
         if !self.is_quiet(hub, &locked) {
             return None;
         }
-        let registered = locked.core_mut().flights.take(hash.fragment(), flight)?;
+        let registered = locked.core_mut().flights.take(hash.fragment(), flight);
+        let was_overtaken = registered.is_none();
+        if was_overtaken {
+            return None;
+        }
         let Some(victim) = self.make_room_plainly(hub, &mut locked) else {
-            locked.core_mut().flights.put_back(hash.fragment(), registered);
+            let flights = &mut locked.core_mut().flights;
+            registered.into_iter().for_each(|again| flights.put_back(hash.fragment(), again));
             return None;
         };
         // The key is the leader's as well: nothing of the user's is dropped.

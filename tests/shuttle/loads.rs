@@ -1,6 +1,6 @@
 //! Loads that are shared, fail, are cancelled, and are overtaken.
 
-use super::{Seedless, Shelf, checked, shelf, spawn};
+use super::{Seedless, Shelf, checked, shelf, shelving, spawn};
 use larder::{Aside, Cache, Compute, Inline, LoadError, LoadingCache, ManualClock, Task};
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
@@ -97,7 +97,16 @@ pub fn failures_and_panics_are_one_call_per_wave() {
 }
 
 pub fn nothing_that_was_loaded_before_an_invalidation_is_seen_after_it() {
-    let (shelf, epoch) = (shelf(8, 1), Arc::new(AtomicUsize::new(0)));
+    invalidate_during_loads(shelf(8, 1));
+}
+
+/// Where values are weighed, loads go the long way.
+pub fn nothing_that_was_loaded_and_weighed_before_an_invalidation_is_seen_after_it() {
+    invalidate_during_loads(shelving(8, 1).weigher(|_, _| 1).build().unwrap());
+}
+
+fn invalidate_during_loads(shelf: Shelf) {
+    let epoch = Arc::new(AtomicUsize::new(0));
     let load = {
         let epoch = Arc::clone(&epoch);
         move || {

@@ -154,6 +154,7 @@ scenarios! {
         a_leader_that_is_dropped_leaves_nobody_waiting 20,
         failures_and_panics_are_one_call_per_wave 20,
         nothing_that_was_loaded_before_an_invalidation_is_seen_after_it 20,
+        nothing_that_was_loaded_and_weighed_before_an_invalidation_is_seen_after_it 10,
         invalidating_everything_overtakes_every_load 20,
         writes_and_computations_win_over_loads 20,
         overlapping_loads_of_many_keys_end 20,
