@@ -1,11 +1,11 @@
 //! A thread that wakes tasks which wait with a limit.
 //!
 //! No runtime can be assumed, so no runtime's timer can be used. The thread is
-//! started by the first task of a cache that waits for another one's load with
-//! a limit, and ends with the cache. Threads need none: they can wait with a
+//! started by the first task of a cache that waits with a limit, for another
+//! one's load or for a store's turn, and ends with the cache. Threads need none: they can wait with a
 //! limit by themselves.
 
-use crate::flight::Alarm;
+use crate::wait::{Alarm, wake_all};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
@@ -99,12 +99,7 @@ impl Board {
             }
             let waker = state.waiting.remove(&first);
             drop(state);
-            // A waker that panics must not take the others' with it.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            }));
+            wake_all(waker);
             state = self.state.lock();
         }
     }

@@ -196,6 +196,7 @@ mod sync;
 mod tags;
 #[expect(unsafe_code, reason = "the proofs that index, slab and hazard ask for")]
 mod vault;
+mod wait;
 
 pub use aside::{Aside, Touched};
 pub use builder::{BuildError, Builder};

@@ -1,7 +1,7 @@
 //! Where work goes that nobody waits for.
 
-use crate::flight::{ThreadAlarm, block_on};
 use crate::sync::{Condvar, Mutex, thread};
+use crate::wait::{ThreadAlarm, block_on};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

@@ -2,6 +2,17 @@
 //!
 //! A value may panic as it is dropped. What has several things to do then does
 //! the rest first, and raises the panic again when it is done.
+//!
+//! What a function returns is forgotten, neither dropped nor returned, if what
+//! is left to be dropped after it panics: that is how Rust unwinds
+//! (rust-lang/rust#47949). So where the user's code may run as a function ends,
+//! what it returns is a variable until all else has been dropped:
+//!
+//! ```text
+//!   let value = find(&key);
+//!   drop(key);                 if this panics, the value is dropped, too
+//!   value                      nothing is left to be dropped after it
+//! ```
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -40,5 +51,11 @@ impl Steady {
         if let Some(panic) = self.panic {
             resume_unwind(panic);
         }
+    }
+
+    /// Raises the panic of a step that has returned `None`.
+    pub(crate) fn resume(self) -> ! {
+        self.finish();
+        unreachable!("a step that did not end has panicked")
     }
 }

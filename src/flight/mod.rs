@@ -2,7 +2,7 @@
 //!
 //! The one who loads is the leader. Who asks for the same key meanwhile joins
 //! the flight: a task leaves its waker, and a thread is a task whose waker
-//! rings a bell it waits for ([`block_on`]). Nothing here
+//! rings a bell it waits for ([`block_on`](crate::wait::block_on)). Nothing here
 //! differs between the two.
 //!
 //! ```text
@@ -21,12 +21,11 @@
 #[cfg(all(test, larder_loom))]
 mod models;
 mod table;
-mod wait;
 
 pub(crate) use table::{Flights, Overtaken, Purpose};
-pub(crate) use wait::{Alarm, ThreadAlarm, block_on};
 
 use crate::sync::modelled::{self, Mutex};
+use crate::wait::{WakerSet, wake_all};
 use std::any::Any;
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -51,35 +50,14 @@ pub(crate) struct Flight<V> {
 }
 
 enum State<V> {
-    Flying(Seats),
+    /// With those who wait.
+    Flying(WakerSet),
     Landed(Landing<V>),
-}
-
-/// The wakers of those who wait. Who leaves early gives the seat free.
-#[derive(Default)]
-struct Seats {
-    wakers: Vec<Option<Waker>>,
-    free: Vec<usize>,
-}
-
-impl Seats {
-    fn take(&mut self, waker: Waker) -> usize {
-        match self.free.pop() {
-            Some(seat) => {
-                self.wakers[seat] = Some(waker);
-                seat
-            }
-            None => {
-                self.wakers.push(Some(waker));
-                self.wakers.len() - 1
-            }
-        }
-    }
 }
 
 impl<V> Flight<V> {
     pub(crate) fn take_off() -> modelled::Arc<Self> {
-        modelled::Arc::new(Flight { state: Mutex::new(State::Flying(Seats::default())) })
+        modelled::Arc::new(Flight { state: Mutex::new(State::Flying(WakerSet::default())) })
     }
 
     /// Ends the flight and wakes all who wait. Only the first landing counts.
@@ -91,9 +69,8 @@ impl<V> Flight<V> {
         }
         let flown = std::mem::replace(&mut *state, State::Landed(landing));
         drop(state);
-        if let State::Flying(seats) = flown {
-            // A waker is the user's code: no lock is held.
-            seats.wakers.into_iter().flatten().for_each(Waker::wake);
+        if let State::Flying(mut waiting) = flown {
+            wake_all(waiting.drain());
         }
     }
 
@@ -102,44 +79,35 @@ impl<V> Flight<V> {
         Join { flight: self, seat: None }
     }
 
-    fn poll(&self, seat: &mut Option<usize>, waker: &Waker) -> Poll<Landing<V>>
+    fn poll(&self, seat: &mut Option<u64>, waker: &Waker) -> Poll<Landing<V>>
     where
         V: Clone,
     {
-        // Cloning and dropping a waker is the user's code, too.
-        let mut mine = Some(waker.clone());
-        let mut old = None;
+        let mine = waker.clone();
         let mut state = self.state.lock();
-        let polled = match &mut *state {
-            State::Landed(landing) => Poll::Ready(landing.clone()),
-            State::Flying(seats) => {
-                match *seat {
-                    Some(at) => old = std::mem::replace(&mut seats.wakers[at], mine.take()),
-                    None => *seat = mine.take().map(|waker| seats.take(waker)),
-                }
-                Poll::Pending
-            }
+        let (polled, unused) = match &mut *state {
+            State::Landed(landing) => (Poll::Ready(landing.clone()), Some(mine)),
+            State::Flying(waiting) => (Poll::Pending, waiting.add(seat, mine)),
         };
         drop(state);
-        drop((old, mine));
+        drop(unused);
         polled
     }
 
-    fn leave(&self, seat: usize) {
+    fn leave(&self, seat: u64) {
         let mut state = self.state.lock();
-        let mut waker = None;
-        if let State::Flying(seats) = &mut *state {
-            waker = seats.wakers[seat].take();
-            seats.free.push(seat);
-        }
+        let waker = match &mut *state {
+            State::Flying(waiting) => waiting.remove(seat),
+            State::Landed(_) => None,
+        };
         drop(state);
         drop(waker);
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(larder_shuttle)))]
     fn waiting(&self) -> usize {
         match &*self.state.lock() {
-            State::Flying(seats) => seats.wakers.iter().flatten().count(),
+            State::Flying(waiting) => waiting.len(),
             State::Landed(_) => 0,
         }
     }
@@ -148,7 +116,7 @@ impl<V> Flight<V> {
 /// A wait for a flight. It can be dropped at any time.
 pub(crate) struct Join<'a, V> {
     flight: &'a Flight<V>,
-    seat: Option<usize>,
+    seat: Option<u64>,
 }
 
 impl<V: Clone> Future for Join<'_, V> {
@@ -210,7 +178,7 @@ mod tests {
     use std::pin::pin;
 
     #[test]
-    fn who_leaves_gives_the_seat_to_the_next_and_is_not_woken() {
+    fn who_leaves_does_not_wait_any_more() {
         let flight = Flight::<u32>::take_off();
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..100 {

@@ -7,9 +7,10 @@
 //! The shard is as small as can be: a lock, one key, the table of flights. The
 //! flight, the table and the waiting are the real ones.
 
-use super::{Flight, Flights, Landing, Purpose, ThreadAlarm, block_on};
+use super::{Flight, Flights, Landing, Purpose};
 use crate::sync::modelled::{Arc, Mutex};
 use crate::tags::TagSet;
+use crate::wait::{ThreadAlarm, block_on};
 use loom::thread;
 use std::future::poll_fn;
 use std::pin::pin;

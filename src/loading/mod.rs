@@ -8,9 +8,9 @@ pub use builder::LoadingBuilder;
 use crate::cache::Cache;
 use crate::cache::load::drive::Request;
 use crate::cache::load::{LoadError, ToKey};
-use crate::flight::{ThreadAlarm, block_on};
 use crate::hash::DefaultHashBuilder;
 use crate::spawn::{Spawn, Worker};
+use crate::wait::{ThreadAlarm, block_on};
 use reload::Rules;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -244,7 +244,7 @@ where
     {
         let key = key.to_key();
         let loaded = self.inner.loader.load(&key).await;
-        // Before the value is on its way out: see `Taken::into_value`.
+        // Before the value is on its way out: see `steady`.
         drop(key);
         loaded
     }

@@ -3,9 +3,11 @@
 //! The write path is written once, as futures. Those of a [`Blocking`] store
 //! are ready as soon as they are polled, on the thread that asked.
 
+use crate::alarm::AlarmClock;
+use crate::store::engine::Engine;
 use crate::store::traits::{AsyncStore, Store, Written};
-use crate::store::wait::{Alarm, TaskAlarm, ThreadAlarm};
 use crate::sync::thread::{self, ThreadId};
+use crate::wait::{Alarm, ThreadAlarm};
 use std::fmt;
 use std::future::Future;
 
@@ -40,6 +42,7 @@ impl<'a, St> Blocking<'a, St> {
         Blocking { store, alarm: ThreadAlarm::default() }
     }
 
+    /// For [`block_on`](crate::wait::block_on).
     pub(crate) fn thread_alarm(&self) -> &ThreadAlarm {
         &self.alarm
     }
@@ -75,18 +78,18 @@ impl<K: Sync, V: Sync, St: Store<K, V>> Backend<K, V> for Blocking<'_, St> {
 
 pub(crate) struct Tasks<'a, St> {
     store: &'a St,
-    alarm: TaskAlarm,
+    alarms: &'a AlarmClock,
 }
 
 impl<'a, St> Tasks<'a, St> {
-    pub(crate) fn new(store: &'a St) -> Self {
-        Tasks { store, alarm: TaskAlarm::default() }
+    pub(crate) fn new<K, V, S>(engine: &'a Engine<K, V, St, S>) -> Self {
+        Tasks { store: &engine.store, alarms: engine.cache.shared().alarms() }
     }
 }
 
 impl<K: Sync, V: Send + Sync, St: AsyncStore<K, V>> Backend<K, V> for Tasks<'_, St> {
     type Error = St::Error;
-    type Alarm = TaskAlarm;
+    type Alarm = AlarmClock;
 
     fn write(&self, key: &K, value: &V) -> impl Future<Output = Result<(), St::Error>> + Send {
         self.store.write(key, value)
@@ -110,8 +113,8 @@ impl<K: Sync, V: Send + Sync, St: AsyncStore<K, V>> Backend<K, V> for Tasks<'_, 
         self.store.is_ambiguous(error)
     }
 
-    fn alarm(&self) -> &TaskAlarm {
-        &self.alarm
+    fn alarm(&self) -> &AlarmClock {
+        self.alarms
     }
     fn owner(&self) -> Option<ThreadId> {
         None

@@ -8,12 +8,12 @@ use super::handle::{End, Handle, StoreCache};
 use super::journal::Log;
 use super::policy::WritePolicy;
 use super::traits::{AsyncStore, Store};
-use super::wait::{block_on, deadline_in};
 use super::{StoreKey, StoreValue};
 use crate::cache::Cache;
 use crate::expiry::{Clock, SystemClock};
 use crate::hash::DefaultHashBuilder;
 use crate::sync::thread;
+use crate::wait::{block_on, deadline_in};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -280,7 +280,7 @@ where
     let run = move || {
         let _alive = Alive::counted(&engine);
         let backend = Blocking::new(&engine.store);
-        block_on(backend.thread_alarm(), engine.serve(&backend));
+        block_on(engine.serve(&backend), backend.thread_alarm());
     };
     let started = thread::Builder::new().name("larder-flusher".to_owned()).spawn(run);
     started.map_err(|error| {
@@ -302,10 +302,11 @@ where
     let WritePolicy::Back(settings) = &engine.policy else { return };
     let deadline = deadline_in(settings.drop_deadline);
     let backend = Blocking::new(&engine.store);
-    block_on(backend.thread_alarm(), async {
+    let closing = async {
         engine.close(&backend, deadline).await;
         engine.deserted(&backend, deadline).await;
-    });
+    };
+    block_on(closing, backend.thread_alarm());
 }
 
 /// What the drop of the last handle does, over a store for tasks: it can not

@@ -13,9 +13,9 @@ use crate::store::backend::Backend;
 use crate::store::errors::{CloseReport, FailedWrite};
 use crate::store::journal::Log;
 use crate::store::policy::{WriteBack, WritePolicy};
-use crate::store::wait::{Alarm, WakerSet};
 use crate::store::{StoreKey, StoreValue};
 use crate::sync::Mutex;
+use crate::wait::{Alarm, WakerSet, wake_all};
 use std::future::poll_fn;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,14 +69,14 @@ pub(crate) struct State<K, V> {
 
 impl<K, V> State<K, V> {
     pub(crate) fn ring_workers(&mut self) {
-        self.workers.ring_into(&mut self.ring);
+        self.ring.extend(self.workers.drain());
     }
 
     /// Something was stored or given up.
     pub(crate) fn ring_waiters(&mut self) {
-        self.space.ring_into(&mut self.ring);
-        self.flushed.ring_into(&mut self.ring);
-        self.turns.ring_into(&mut self.ring);
+        for waiting in [&mut self.space, &mut self.flushed, &mut self.turns] {
+            self.ring.extend(waiting.drain());
+        }
     }
 }
 
@@ -131,15 +131,19 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
         nanos(now)
     }
 
-    /// Locks, works, unlocks; then wakes and drops.
+    /// Locks, works, unlocks; then wakes and drops, also if the work panics:
+    /// nobody else might come by.
     pub(crate) fn visit<R>(&self, work: impl FnOnce(&mut State<K, V>) -> R) -> R {
+        let mut steady = Steady::default();
         let mut state = self.state.lock();
-        let done = work(&mut state);
+        let done = steady.step(|| work(&mut state));
         let ring = std::mem::take(&mut state.ring);
         let trash = std::mem::take(&mut state.queue.trash);
         drop(state);
-        ring.into_iter().for_each(Waker::wake);
-        drop(trash);
+        wake_all(ring);
+        steady.step(|| drop(trash));
+        let Some(done) = done else { steady.resume() };
+        steady.finish_drop();
         done
     }
 
@@ -184,7 +188,11 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
                 self.cache.invalidate(key);
                 loaded
             }
-            Hindsight::Changed(change) => change,
+            Hindsight::Changed(change) => {
+                // Before the change is on its way out: see `steady`.
+                drop(loaded);
+                change
+            }
         }
     }
 
@@ -221,23 +229,30 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
         B: Backend<K, V>,
     {
         let mut waiter = Waiter { engine: self, pick, id: None };
-        poll_fn(move |cx| {
+        let mut alarm = None;
+        let found = poll_fn(|cx| {
+            let mut unused = Some(cx.waker().clone());
             let found = self.visit(|state| {
                 let found = ready(state);
                 if found.is_none() {
-                    pick(state).add(&mut waiter.id, cx.waker());
+                    let set = pick(state);
+                    unused = unused.take().and_then(|waker| set.add(&mut waiter.id, waker));
                 }
                 found
             });
+            drop(unused);
             if found.is_some() || deadline.is_some_and(|at| Instant::now() >= at) {
                 return Poll::Ready(found);
             }
-            if let Some(at) = deadline {
-                backend.alarm().set(at, cx.waker());
-            }
+            // The old one first: taking it back must not undo the new one.
+            drop(alarm.take());
+            alarm = deadline.map(|at| backend.alarm().set(at, cx.waker()));
             Poll::Pending
         })
-        .await
+        .await;
+        // They run the user's code: before what was found is on its way out.
+        drop((waiter, alarm, ready));
+        found
     }
 }
 
@@ -251,7 +266,8 @@ struct Waiter<'a, K: StoreKey, V: StoreValue, St, S> {
 impl<K: StoreKey, V: StoreValue, St, S> Drop for Waiter<'_, K, V, St, S> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.engine.visit(|state| (self.pick)(state).remove(id));
+            let waker = self.engine.visit(|state| (self.pick)(state).remove(id));
+            drop(waker);
         }
     }
 }

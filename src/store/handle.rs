@@ -8,12 +8,12 @@ use super::errors::{CloseReport, FailedWrite, FlushError, FlushReport, ReadError
 use super::policy::WritePolicy;
 use super::stats::StoreStats;
 use super::traits::{Loader, Store};
-use super::wait::{block_on, deadline_in};
 use super::{StoreKey, StoreValue};
 use crate::cache::{Cache, EntryOptions};
 use crate::expiry::{SystemClock, until};
 use crate::hash::DefaultHashBuilder;
 use crate::sync::thread::{self, JoinHandle};
+use crate::wait::{block_on, deadline_in};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -407,7 +407,7 @@ where
     /// ```
     pub fn put_many(&self, entries: Vec<(K, V)>) -> Vec<Result<(), WriteError<St::Error>>> {
         let backend = Blocking::new(self.store());
-        block_on(backend.thread_alarm(), self.engine().put_many(&backend, entries))
+        block_on(self.engine().put_many(&backend, entries), backend.thread_alarm())
     }
 
     /// Deletes `key`, as the [policy](WritePolicy) says.
@@ -446,7 +446,7 @@ where
         options: EntryOptions,
     ) -> Result<(), WriteError<St::Error>> {
         let backend = Blocking::new(self.store());
-        block_on(backend.thread_alarm(), self.engine().change(&backend, key, change, options))
+        block_on(self.engine().change(&backend, key, change, options), backend.thread_alarm())
     }
 
     /// Returns when every write made before this call is stored or has ended
@@ -540,7 +540,7 @@ where
     ) -> Result<FlushReport<K>, FlushError> {
         let backend = Blocking::new(self.store());
         let deadline = timeout.and_then(deadline_in);
-        block_on(backend.thread_alarm(), self.engine().flush(&backend, key, deadline))
+        block_on(self.engine().flush(&backend, key, deadline), backend.thread_alarm())
     }
 
     /// Writes what is due, on this thread, and returns how many batches that
@@ -574,7 +574,7 @@ where
     pub fn run_due(&self) -> usize {
         let backend = Blocking::new(self.store());
         let mut batches = 0;
-        while let Step::Worked = block_on(backend.thread_alarm(), self.engine().step(&backend)) {
+        while let Step::Worked = block_on(self.engine().step(&backend), backend.thread_alarm()) {
             batches += 1;
         }
         batches
@@ -614,7 +614,7 @@ where
     pub fn close(&self, deadline: Duration) -> CloseReport<K> {
         let backend = Blocking::new(self.store());
         let deadline = deadline_in(deadline);
-        block_on(backend.thread_alarm(), self.engine().close(&backend, deadline))
+        block_on(self.engine().close(&backend, deadline), backend.thread_alarm())
     }
 }
 

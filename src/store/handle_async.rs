@@ -5,9 +5,9 @@ use super::backend::Tasks;
 use super::errors::{CloseReport, FlushError, FlushReport, ReadError, WriteError};
 use super::handle::StoreCache;
 use super::traits::{AsyncLoader, AsyncStore};
-use super::wait::deadline_in;
 use super::{StoreKey, StoreValue};
 use crate::cache::EntryOptions;
+use crate::wait::deadline_in;
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ where
         value: V,
         options: EntryOptions,
     ) -> Result<(), WriteError<St::Error>> {
-        let backend = Tasks::new(self.store());
+        let backend = Tasks::new(self.engine());
         self.engine().change(&backend, key, Some(value), options).await
     }
 
@@ -114,7 +114,7 @@ where
         &self,
         entries: Vec<(K, V)>,
     ) -> Vec<Result<(), WriteError<St::Error>>> {
-        let backend = Tasks::new(self.store());
+        let backend = Tasks::new(self.engine());
         self.engine().put_many(&backend, entries).await
     }
 
@@ -124,7 +124,7 @@ where
     /// # Errors
     /// As there.
     pub async fn delete_async(&self, key: K) -> Result<(), WriteError<St::Error>> {
-        let backend = Tasks::new(self.store());
+        let backend = Tasks::new(self.engine());
         self.engine().change(&backend, key, None, EntryOptions::new()).await
     }
 
@@ -181,7 +181,7 @@ where
         key: Option<&K>,
         timeout: Option<Duration>,
     ) -> Result<FlushReport<K>, FlushError> {
-        let backend = Tasks::new(self.store());
+        let backend = Tasks::new(self.engine());
         self.engine().flush(&backend, key, timeout.and_then(deadline_in)).await
     }
 
@@ -210,7 +210,7 @@ where
     /// # });
     /// ```
     pub async fn close_async(&self, deadline: Duration) -> CloseReport<K> {
-        let backend = Tasks::new(self.store());
+        let backend = Tasks::new(self.engine());
         self.engine().close(&backend, deadline_in(deadline)).await
     }
 
@@ -258,7 +258,7 @@ where
         async move {
             engine.alive.fetch_add(1, Ordering::SeqCst);
             let _alive = Alive::counted(&engine);
-            let backend = Tasks::new(&engine.store);
+            let backend = Tasks::new(&engine);
             engine.serve(&backend).await;
         }
     }

@@ -84,7 +84,6 @@ mod read;
 mod stats;
 mod through;
 mod traits;
-mod wait;
 
 pub use builder::StoreBuilder;
 pub use errors::{

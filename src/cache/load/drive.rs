@@ -1,18 +1,19 @@
 //! What a caller does who has missed: join or lead, until there is an outcome.
 //!
 //! There is one such way for threads and for tasks. A thread runs it with
-//! [`block_on`](crate::flight::block_on).
+//! [`block_on`](crate::wait::block_on).
 
 use super::lead::Lead;
 use super::{LoadError, ToKey};
 use crate::alarm::AlarmClock;
 use crate::cache::{Cache, EntryOptions, Shared};
 use crate::expiry::Freshness;
-use crate::flight::{Alarm, AtTheControls, Flight, Landing, Purpose};
+use crate::flight::{AtTheControls, Flight, Landing, Purpose};
 use crate::hash::KeyHash;
 use crate::shard::{Boarding, ShortBoarding, Stale, Visit};
 use crate::sync::modelled;
 use crate::tags::TagSet;
+use crate::wait::Alarm;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
 use std::pin::{Pin, pin};

@@ -3,7 +3,7 @@
 use super::drive::{Request, Turn};
 use super::{LoadError, RECURSION, ToKey};
 use crate::cache::{Cache, EntryOptions};
-use crate::flight::{ThreadAlarm, block_on};
+use crate::wait::{ThreadAlarm, block_on};
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};

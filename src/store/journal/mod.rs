@@ -20,10 +20,10 @@ pub use codec::{Codec, CodecError, Postcard};
 pub use open::{Durability, Journal, JournalError, JournalOptions};
 
 use crate::store::back::queue::Change;
-use crate::store::wait::WakerSet;
 use crate::sync::Mutex;
+use crate::wait::{WakerSet, wake_all};
 use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 /// A change as the journal keeps it: bytes, made before any lock is taken.
 #[cfg_attr(not(feature = "journal"), expect(dead_code, reason = "read by the journal"))]
@@ -66,24 +66,26 @@ impl Commit {
     pub(crate) async fn done(&self) -> Result<(), String> {
         let mut waiter = Waiter { commit: self, id: None };
         poll_fn(move |cx| {
+            let waker = cx.waker().clone();
             let mut state = self.state.lock();
-            if let Some(outcome) = &state.outcome {
-                return Poll::Ready(outcome.clone());
-            }
-            state.waiting.add(&mut waiter.id, cx.waker());
-            Poll::Pending
+            let (polled, unused) = match &state.outcome {
+                Some(outcome) => (Poll::Ready(outcome.clone()), Some(waker)),
+                None => (Poll::Pending, state.waiting.add(&mut waiter.id, waker)),
+            };
+            drop(state);
+            drop(unused);
+            polled
         })
         .await
     }
 
     #[cfg_attr(not(feature = "journal"), expect(dead_code, reason = "called by the journal"))]
     pub(crate) fn finish(&self, outcome: Result<(), String>) {
-        let mut ring = Vec::new();
         let mut state = self.state.lock();
         state.outcome = Some(outcome);
-        state.waiting.ring_into(&mut ring);
+        let waiting = state.waiting.drain();
         drop(state);
-        ring.into_iter().for_each(Waker::wake);
+        wake_all(waiting);
     }
 }
 
@@ -95,7 +97,8 @@ struct Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.commit.state.lock().waiting.remove(id);
+            let waker = self.commit.state.lock().waiting.remove(id);
+            drop(waker);
         }
     }
 }

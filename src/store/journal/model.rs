@@ -7,7 +7,7 @@
 use super::codec::{Codecs, Postcard};
 use super::file::{File, Sink};
 use super::{Entry, Log};
-use crate::store::wait::{ThreadAlarm, block_on};
+use crate::wait::{ThreadAlarm, block_on};
 use shuttle::sync::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn forgetting_a_version_never_drops_a_newer_one_and_closing_keeps_what_was_ackno
                     *version += 1;
                     let (own, commit) = (*version, file.append(*version, entry));
                     drop(version);
-                    block_on(&ThreadAlarm::default(), commit.done()).map(|()| own)
+                    block_on(commit.done(), &ThreadAlarm::default()).map(|()| own)
                 })
             })
             .collect();
