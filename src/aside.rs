@@ -18,6 +18,7 @@ use crate::cache::{Cache, EntryOptions};
 use crate::hash::DefaultHashBuilder;
 use crate::steady::Steady;
 use crate::store::ReadError;
+use crate::wait::outcome_of;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
@@ -328,8 +329,11 @@ impl<K: Hash + Eq + Clone, V: Clone, Db, S: BuildHasher> Aside<K, V, Db, S> {
         touched: impl Into<Touched<K>>,
         statement: impl FnOnce(&Db) -> Result<R, E>,
     ) -> Result<R, E> {
-        let _after = Invalidate { cache: &self.cache, touched: touched.into() };
-        statement(&self.db)
+        let after = Invalidate { cache: &self.cache, touched: touched.into() };
+        let written = statement(&self.db);
+        // Before what was written is on its way out: see `steady`.
+        drop(after);
+        written
     }
 
     /// [`read`](Aside::read) for tasks.
@@ -388,7 +392,7 @@ impl<K: Hash + Eq + Clone, V: Clone, Db, S: BuildHasher> Aside<K, V, Db, S> {
         if let Some(ttl) = self.negative_ttl {
             load = load.negative_ttl(ttl);
         }
-        Ok(load.try_optional_with_async(async { select(&self.db).await }).await?)
+        Ok(load.try_optional_with_async(async { outcome_of(select(&self.db)).await }).await?)
     }
 
     /// [`write`](Aside::write) for tasks. If the task is dropped while the
@@ -413,8 +417,10 @@ impl<K: Hash + Eq + Clone, V: Clone, Db, S: BuildHasher> Aside<K, V, Db, S> {
     where
         F: Future<Output = Result<R, E>>,
     {
-        let _after = Invalidate { cache: &self.cache, touched: touched.into() };
-        statement(&self.db).await
+        let after = Invalidate { cache: &self.cache, touched: touched.into() };
+        let written = outcome_of(statement(&self.db)).await;
+        drop(after);
+        written
     }
 }
 

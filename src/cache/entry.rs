@@ -191,14 +191,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Entry<'_, K, V, S> {
         V: Clone,
     {
         if let Some(value) = self.cache.get(&self.key) {
-            // Before the value is on its way out: see `Taken::into_value`.
-            drop(self.key);
+            // Before the value is on its way out: see `steady`.
+            drop((self.key, make));
             return value;
         }
         let claim = self.claim().unwrap_or_else(|Recursion| panic!("{RECURSION}"));
         if let Some(held) = &claim.old {
             let value = held.value().clone();
-            drop(claim);
+            drop((claim, make));
             return value;
         }
         let value = make();
@@ -269,11 +269,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Entry<'_, K, V, S> {
         compute: impl FnOnce(Option<&V>) -> Result<Compute<V>, E>,
     ) -> Result<Outcome<V>, ComputeError<E>> {
         let claim = self.claim().map_err(|Recursion| ComputeError::Recursive)?;
-        let wish = compute(claim.old.as_ref().map(Held::value));
-        Ok(match wish.map_err(ComputeError::Failed)? {
-            Compute::Keep => claim.keep(),
-            Compute::Replace(value) => claim.replace(value),
-            Compute::Remove => claim.remove(),
+        Ok(match compute(claim.old.as_ref().map(Held::value)) {
+            Ok(Compute::Keep) => claim.keep(),
+            Ok(Compute::Replace(value)) => claim.replace(value),
+            Ok(Compute::Remove) => claim.remove(),
+            Err(error) => {
+                // Before the error is on its way out: see `steady`.
+                drop(claim);
+                return Err(ComputeError::Failed(error));
+            }
         })
     }
 }

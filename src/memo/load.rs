@@ -3,6 +3,7 @@
 use super::returns::Plan;
 use super::source::Source;
 use crate::cache::load::RECURSION;
+use crate::wait::outcome_of;
 use crate::{Cache, EntryOptions, Load, LoadError, ToKey};
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
@@ -38,13 +39,17 @@ where
     match source.cache().get(key) {
         Some(value) => {
             source.note_hit(key);
+            // Before the value is on its way out: see `steady`.
+            drop((function, how));
             P::join(Ok(Some(value)))
         }
         None => {
             let How { options, negative_ttl } = how;
             let how = How { options: &options as &dyn Fn() -> EntryOptions, negative_ttl };
-            let mut function = Some(function);
-            load_missing::<P, K, C, Q>(source, key, how, &mut || take(&mut function)())
+            let mut own = Some(function);
+            let returned = load_missing::<P, K, C, Q>(source, key, how, &mut || take(&mut own)());
+            drop((own, options));
+            returned
         }
     }
 }
@@ -99,6 +104,24 @@ where
     C: Source<K, P::Kept>,
     Q: ToKey<K> + ?Sized,
 {
+    let mut function = Some(function);
+    let returned = find_or_call::<P, K, C, Q>(source, key, &how, &mut function).await;
+    drop((function, how));
+    returned
+}
+
+async fn find_or_call<P, K, C, Q>(
+    source: &C,
+    key: &Q,
+    how: &How<impl Fn() -> EntryOptions>,
+    function: &mut Option<impl Future<Output = P::Returned>>,
+) -> P::Returned
+where
+    P: Plan<Kept: Clone>,
+    K: Hash + Eq,
+    C: Source<K, P::Kept>,
+    Q: ToKey<K> + ?Sized,
+{
     if let Some(value) = source.cache().get(key) {
         source.note_hit(key);
         return P::join(Ok(Some(value)));
@@ -106,11 +129,11 @@ where
     if let Some(value) = source.stale_for_now(key) {
         return P::join(Ok(Some(value)));
     }
-    let (mut function, mut error, mut tries) = (Some(function), None, 0);
+    let (mut error, mut tries) = (None, 0);
     loop {
         let load = how.begin(source.cache(), key);
         let call = async {
-            let returned = take(&mut function).await;
+            let returned = outcome_of(take(function)).await;
             P::split(returned).map_err(|own| P::tell(error.insert(own)))
         };
         let loaded = load.load_missing_async(P::IS_OPTIONAL, call).await;
@@ -118,7 +141,7 @@ where
         match verdict::<P>(loaded, error.take(), tries, || source.stale(key)) {
             Verdict::Return(returned) => return returned,
             Verdict::Again => {}
-            Verdict::Alone => return take(&mut function).await,
+            Verdict::Alone => return outcome_of(take(function)).await,
         }
     }
 }

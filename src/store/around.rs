@@ -23,7 +23,7 @@ pub(crate) struct Passing<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> {
 
 impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Passing<'_, K, V, St, S> {
     /// The store has changed nothing.
-    fn refused(mut self) {
+    fn refuse(&mut self) {
         self.is_refused = true;
     }
 }
@@ -62,14 +62,17 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         St: Sync,
         S: Sync + Send,
     {
-        let passing = self.pass(vec![key.clone()]).ok_or(WriteError::Closed)?;
-        match self.call(backend, &key, &change).await {
+        let mut passing = self.pass(vec![key.clone()]).ok_or(WriteError::Closed)?;
+        let written = match self.call(backend, &key, &change).await {
             Ok(()) => Ok(()),
             Err((error, true)) => Err(WriteError::Ambiguous(error)),
             Err((error, false)) => {
-                passing.refused();
+                passing.refuse();
                 Err(WriteError::Store(error))
             }
-        }
+        };
+        // Before the error is on its way out: see `steady`.
+        drop((passing, key, change));
+        written
     }
 }

@@ -33,7 +33,10 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
             WritePolicy::Around => self.put_many_around(backend, entries).await,
             WritePolicy::Through => self.put_many_through(backend, entries).await,
         };
-        places.into_iter().map(|place| outcomes[place].clone()).collect()
+        let listed = places.into_iter().map(|place| outcomes[place].clone()).collect();
+        // Before the list is on its way out: see `steady`.
+        drop(outcomes);
+        listed
     }
 
     async fn put_many_through<B: Backend<K, V>>(
@@ -43,14 +46,31 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
     ) -> Outcomes<B::Error> {
         let (mut keys, values): (Vec<Named<K>>, Vec<V>) =
             entries.into_iter().map(|(key, value)| (self.named(key), value)).unzip();
+        let outcomes = match self.board_all(backend, &mut keys).await {
+            Ok(aboard) => self.fly_all(backend, aboard, &keys, values).await,
+            Err(error) => {
+                drop(values);
+                refused(keys.len(), &error)
+            }
+        };
+        // Before the outcomes are on their way out: see `steady`.
+        drop(keys);
+        outcomes
+    }
+
+    /// All at once: two callers that boarded one key after the other could
+    /// each have what the other one waits for.
+    async fn board_all<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        keys: &mut [Named<K>],
+    ) -> Result<Vec<Aboard<'_, K, V, St, S>>, WriteError<B::Error>> {
         let owner = backend.owner();
-        // All at once: two callers that boarded one key after the other could
-        // each have what the other one waits for.
         let boarding = self.wait(
             backend,
             |state| &mut state.turns,
             None,
-            |state| match state.queue.board_all(&mut keys, owner) {
+            |state| match state.queue.board_all(keys, owner) {
                 Boarding::Busy => None,
                 Boarding::Begun => {
                     let aboard = keys.iter().map(|key| Aboard::new(self, key.clone()));
@@ -60,15 +80,23 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                 Boarding::Closed => Some(Err(WriteError::Closed)),
             },
         );
-        let aboard = match boarding.await.unwrap_or(Err(WriteError::Closed)) {
-            Ok(aboard) => aboard,
-            Err(error) => return refused(keys.len(), &error),
-        };
+        boarding.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Calls the store for keys that have been boarded.
+    async fn fly_all<B: Backend<K, V>>(
+        &self,
+        backend: &B,
+        aboard: Vec<Aboard<'_, K, V, St, S>>,
+        keys: &[Named<K>],
+        values: Vec<V>,
+    ) -> Outcomes<B::Error> {
         let pairs: Vec<(&K, &V)> = keys.iter().map(|key| &**key).zip(&values).collect();
         let answer = self.write_many(backend, &pairs).await;
         drop(pairs);
         let Some(outcomes) = answer else {
             // Dropping who is aboard tells that nobody knows.
+            drop((aboard, values));
             return refused(keys.len(), &WriteError::BadAnswer);
         };
         let settled = aboard.into_iter().zip(outcomes).zip(values);
@@ -85,19 +113,23 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
     ) -> Outcomes<B::Error> {
         let keys = entries.iter().map(|(key, _)| key.clone()).collect();
         let Some(passing) = self.pass(keys) else {
-            return refused(entries.len(), &WriteError::Closed);
+            let size = entries.len();
+            drop(entries);
+            return refused(size, &WriteError::Closed);
         };
         let pairs: Vec<(&K, &V)> = entries.iter().map(|(key, value)| (key, value)).collect();
         let answer = self.write_many(backend, &pairs).await;
         drop(passing);
-        let Some(outcomes) = answer else {
-            return refused(entries.len(), &WriteError::BadAnswer);
-        };
         let error = |(error, is_ambiguous)| match is_ambiguous {
             true => WriteError::Ambiguous(error),
             false => WriteError::Store(error),
         };
-        outcomes.into_iter().map(|outcome| outcome.map_err(error)).collect()
+        let outcomes = match answer {
+            Some(outcomes) => outcomes.into_iter().map(|o| o.map_err(error)).collect(),
+            None => refused(entries.len(), &WriteError::BadAnswer),
+        };
+        drop(entries);
+        outcomes
     }
 
     /// One call of the store. `None` if the answer makes no sense.

@@ -85,20 +85,16 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         St: Loader<K, V, Error = E>,
         E: Send + Sync + 'static,
     {
-        let (mut found, clean) = self.sort_out(keys);
-        let loaded =
-            self.cache.try_get_many_with(clean.iter().map(|at| &keys[*at]), |missing| {
-                let Sorted { mut known, unknown } = self.sort_missing(missing);
-                if !unknown.is_empty() {
-                    let values = self.count_load(|| self.store.load_many(&unknown))?;
-                    known.extend(self.pairs(&unknown, values));
-                }
-                Ok(known)
-            })?;
-        for (at, value) in clean.into_iter().zip(loaded) {
-            found[at] = value;
-        }
-        Ok(found)
+        let (found, clean) = self.sort_out(keys);
+        let loaded = self.cache.try_get_many_with(clean.iter().map(|at| &keys[*at]), |missing| {
+            let Sorted { known, unknown } = self.sort_missing(missing);
+            if unknown.is_empty() {
+                return Ok(known);
+            }
+            let values = self.count_load(|| self.store.load_many(&unknown));
+            self.joined(known, &unknown, values)
+        });
+        filled(found, clean, loaded)
     }
 
     pub(crate) async fn get_many_async<E>(&self, keys: &[K]) -> Result<Vec<Option<V>>, ReadError<E>>
@@ -106,21 +102,18 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         St: AsyncLoader<K, V, Error = E>,
         E: Send + Sync + 'static,
     {
-        let (mut found, clean) = self.sort_out(keys);
+        let (found, clean) = self.sort_out(keys);
         let wanted = clean.iter().map(|at| &keys[*at]);
         let loading = self.cache.try_get_many_with_async(wanted, |missing| async move {
-            let Sorted { mut known, unknown } = self.sort_missing(missing);
-            if !unknown.is_empty() {
-                let values = self.count_load(|| self.store.load_many(&unknown)).await?;
-                known.extend(self.pairs(&unknown, values));
+            let Sorted { known, unknown } = self.sort_missing(missing);
+            if unknown.is_empty() {
+                return Ok(known);
             }
-            Ok(known)
+            let values = self.count_load(|| self.store.load_many(&unknown)).await;
+            self.joined(known, &unknown, values)
         });
-        let loaded = loading.await?;
-        for (at, value) in clean.into_iter().zip(loaded) {
-            found[at] = value;
-        }
-        Ok(found)
+        let loaded = loading.await;
+        filled(found, clean, loaded)
     }
 
     /// What the queue says about `key`, with the cache's policy and statistics
@@ -162,6 +155,26 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         sorted
     }
 
+    /// What is known, with what the store says of `keys`.
+    fn joined<E>(
+        &self,
+        mut known: Vec<(K, V)>,
+        keys: &[&K],
+        values: Result<Vec<Option<V>>, E>,
+    ) -> Result<Vec<(K, V)>, E> {
+        match values {
+            Ok(values) => {
+                known.extend(self.pairs(keys, values));
+                Ok(known)
+            }
+            Err(error) => {
+                // Before the error is on its way out: see `steady`.
+                drop(known);
+                Err(error)
+            }
+        }
+    }
+
     /// What the store says of `keys`, as [`look_back`](Engine::look_back) has
     /// it.
     ///
@@ -176,5 +189,26 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
         let pairs = keys.iter().zip(values);
         let pair = |(key, value): (&&K, _)| Some((K::clone(key), self.look_back(key, value)?));
         pairs.filter_map(pair).collect()
+    }
+}
+
+/// What was found, with what was loaded at its `places`.
+fn filled<V, E>(
+    mut found: Vec<Option<V>>,
+    places: Vec<usize>,
+    loaded: Result<Vec<Option<V>>, LoadError<E>>,
+) -> Result<Vec<Option<V>>, ReadError<E>> {
+    match loaded {
+        Ok(loaded) => {
+            for (at, value) in places.into_iter().zip(loaded) {
+                found[at] = value;
+            }
+            Ok(found)
+        }
+        Err(error) => {
+            // Before the error is on its way out: see `steady`.
+            drop(found);
+            Err(error.into())
+        }
     }
 }

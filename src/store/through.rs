@@ -63,24 +63,27 @@ impl<'a, K: StoreKey, V: StoreValue, St, S: BuildHasher> Aboard<'a, K, V, St, S>
         change: Change<V>,
         options: EntryOptions,
     ) -> Result<(), WriteError<E>> {
-        match outcome {
+        let error = match outcome {
             Ok(()) => {
                 let for_readers = change.clone();
                 // Until the cache has it: what is dropped on the way may panic.
                 self.pin.distrust();
                 self.land(Landing::Stored(for_readers));
                 self.pin.show(change, options);
-                Ok(())
+                return Ok(());
             }
             Err((error, true)) => {
                 self.land(Landing::Unknown);
-                Err(WriteError::Ambiguous(error))
+                WriteError::Ambiguous(error)
             }
             Err((error, false)) => {
                 self.land(Landing::Refused);
-                Err(WriteError::Store(error))
+                WriteError::Store(error)
             }
-        }
+        };
+        // Before the error is on its way out: see `steady`.
+        drop((self, change));
+        Err(error)
     }
 }
 
@@ -116,8 +119,12 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Engine<K, V, St, S> {
                 Boarding::Closed => Some(Err(WriteError::Closed)),
             },
         );
-        let aboard = boarding.await.unwrap_or(Err(WriteError::Closed))?;
-        self.fly(backend, aboard, (change, options)).await
+        let written = match boarding.await.unwrap_or(Err(WriteError::Closed)) {
+            Ok(aboard) => self.fly(backend, aboard, (change, options)).await,
+            Err(error) => Err(error),
+        };
+        drop(key);
+        written
     }
 
     /// Calls the store for a key that has been boarded.

@@ -1,5 +1,6 @@
 //! What a backing store has to be able to do, for threads and for tasks.
 
+use crate::wait::outcome_of;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -136,7 +137,14 @@ pub trait AsyncLoader<K: Sync, V: Send>: Send + Sync {
         async move {
             let mut values = Vec::with_capacity(keys.len());
             for key in keys {
-                values.push(self.load(key).await?);
+                match outcome_of(self.load(key)).await {
+                    Ok(value) => values.push(value),
+                    Err(error) => {
+                        // Before the error is on its way out: see `steady`.
+                        drop(values);
+                        return Err(error);
+                    }
+                }
             }
             Ok(values)
         }

@@ -3,8 +3,10 @@
 use super::drive::{Request, Turn, Waited, wait_for};
 use super::request::{Load, present};
 use super::{LoadError, ToKey};
-use crate::flight::Landing;
+use crate::flight::{Flight, Landing};
 use crate::spawn::Spawn;
+use crate::sync::modelled;
+use crate::wait::outcome_of;
 use std::hash::{BuildHasher, Hash};
 use std::pin::pin;
 
@@ -45,14 +47,32 @@ where
     where
         E: Send + Sync + 'static,
     {
-        let Load { cache, key, request } = self;
-        if let Some(value) = cache.get(key) {
-            return Ok(value);
-        }
-        let (hash, deadline) = (cache.hash_of(key), cache.deadline(&request));
         let (mut load, mut useless) = (Some(load), None);
+        let found = match self.cache.get(self.key) {
+            Some(value) => Ok(value),
+            None => self.join_or_spawn(spawner, &mut load, &mut useless).await,
+        };
+        // Before what was found is on its way out: see `steady`.
+        drop((load, useless));
+        found
+    }
+
+    /// `useless` is the last flight that was waited for, which may have the
+    /// last copy of a value.
+    async fn join_or_spawn<E, F>(
+        &self,
+        spawner: &(impl Spawn + ?Sized),
+        load: &mut Option<F>,
+        useless: &mut Option<modelled::Arc<Flight<V>>>,
+    ) -> Result<V, LoadError<E>>
+    where
+        F: Future<Output = Result<V, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let Load { cache, key, request } = self;
+        let (hash, deadline) = (cache.hash_of(key), cache.deadline(request));
         loop {
-            let flight = match cache.board(hash, key, &request, useless.as_ref()) {
+            let flight = match cache.board(hash, *key, request, useless.as_ref()) {
                 Turn::Hit(value) => return Ok(value),
                 Turn::Join(flight) => flight,
                 Turn::Lead(lead) => {
@@ -60,21 +80,21 @@ where
                     // Without a loader of its own, this caller does not lead.
                     let Some(load) = load.take() else { return Err(LoadError::Cancelled) };
                     spawner.spawn(Box::pin(async move {
-                        let _ = lead.fly(pin!(async { load.await.map(Some) })).await;
+                        let _ = lead.fly(pin!(async { outcome_of(load).await.map(Some) })).await;
                     }));
                     flight
                 }
             };
-            match wait_for(&flight, deadline, cache.shared().alarms()).await {
+            let flight = useless.insert(flight);
+            match wait_for(flight, deadline, cache.shared().alarms()).await {
                 Waited::Recursive => return Err(LoadError::Recursive),
                 Waited::TimedOut => return Err(LoadError::TimedOut),
                 Waited::Landed(landing) => {
-                    if let Some(outcome) = outcome(&request, landing, load.is_none()) {
+                    if let Some(outcome) = outcome(request, landing, load.is_none()) {
                         return outcome;
                     }
                 }
             }
-            useless = Some(flight);
         }
     }
 }

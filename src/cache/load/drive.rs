@@ -160,7 +160,7 @@ where
                     return Turn::Lead(if found.is_some() { lead.reloading() } else { lead });
                 }
             };
-            // Before the value is on its way out: see `Taken::into_value`.
+            // Before the value is on its way out: see `steady`.
             drop((visit, owned));
             return turn;
         }
@@ -216,7 +216,7 @@ where
     /// `turn`.
     pub(crate) async fn go_on<Q, E, F>(
         &self,
-        (key, mut turn): (&Q, Turn<K, V>),
+        (key, turn): (&Q, Turn<K, V>),
         request: &Request,
         load: F,
         alarm: &impl Alarm,
@@ -226,15 +226,41 @@ where
         F: Future<Output = Result<Option<V>, E>>,
         E: Send + Sync + 'static,
     {
-        let load = pin!(load);
+        let mut load = pin!(Some(load));
+        let mut useless = None;
+        let found = match load.as_mut().as_pin_mut() {
+            Some(load) => self.join_or_lead((key, turn), request, load, &mut useless, alarm).await,
+            None => unreachable!("it is taken out below"),
+        };
+        // Before what was found is on its way out: see `steady`.
+        load.set(None);
+        drop(useless);
+        found
+    }
+
+    /// `useless` is the last flight that was waited for, which may have the
+    /// last copy of a value.
+    async fn join_or_lead<Q, E, F>(
+        &self,
+        (key, mut turn): (&Q, Turn<K, V>),
+        request: &Request,
+        load: Pin<&mut F>,
+        useless: &mut Option<modelled::Arc<Flight<V>>>,
+        alarm: &impl Alarm,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        Q: ToKey<K> + ?Sized,
+        F: Future<Output = Result<Option<V>, E>>,
+        E: Send + Sync + 'static,
+    {
         let mut has_timed_out = false;
         loop {
             let flight = match turn {
                 Turn::Hit(value) => return Ok(Some(value)),
                 Turn::Lead(lead) => return lead.fly(load).await,
-                Turn::Join(flight) => flight,
+                Turn::Join(flight) => useless.insert(flight),
             };
-            match wait_for(&flight, self.deadline(request), alarm).await {
+            match wait_for(flight, self.deadline(request), alarm).await {
                 Waited::Recursive => return Err(LoadError::Recursive),
                 Waited::TimedOut if !request.must_succeed => return Err(LoadError::TimedOut),
                 // Once, this caller takes the place of a leader that seems to
@@ -247,7 +273,7 @@ where
                     }
                 }
             }
-            turn = self.board(self.hash(key), key, request, Some(&flight));
+            turn = self.board(self.hash(key), key, request, useless.as_ref());
         }
     }
 

@@ -7,7 +7,7 @@ use super::{LoadError, ToKey};
 use crate::cache::{Cache, EntryOptions};
 use crate::flight::{AtTheControls, Flight, Landing};
 use crate::sync::modelled;
-use crate::wait::{Alarm, ThreadAlarm, block_on};
+use crate::wait::{Alarm, ThreadAlarm, block_on, outcome_of};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::panic::resume_unwind;
@@ -57,7 +57,7 @@ where
         R: IntoIterator<Item = (K, V)>,
     {
         let alarm = ThreadAlarm::default();
-        let load = |missing| std::future::ready(Ok(load(missing)));
+        let load = move |missing| std::future::ready(Ok(load(missing)));
         sure(block_on(self.find_or_load_many(keys, &CERTAIN, load, &alarm), &alarm))
     }
 
@@ -90,7 +90,7 @@ where
         E: Send + Sync + 'static,
     {
         let alarm = ThreadAlarm::default();
-        let load = |missing| std::future::ready(load(missing));
+        let load = move |missing| std::future::ready(load(missing));
         block_on(self.find_or_load_many(keys, &FALLIBLE, load, &alarm), &alarm)
     }
 
@@ -119,9 +119,9 @@ where
         R: IntoIterator<Item = (K, V)>,
         F: Future<Output = R>,
     {
-        let load = |missing| {
+        let load = move |missing| {
             let loading = load(missing);
-            async { Ok(loading.await) }
+            async { Ok(outcome_of(loading).await) }
         };
         sure(self.find_or_load_many(keys, &CERTAIN, load, &self.shared.alarms).await)
     }
@@ -170,31 +170,61 @@ where
         for wanted in &mut all {
             wanted.found = self.get(wanted.key).map(Some);
         }
+        let filled = self.fill(&mut all, request, &mut load, alarm).await;
+        // Before the values are on their way out: see `steady`.
+        drop(load);
+        match filled {
+            Ok(()) => Ok(all.into_iter().map(|wanted| wanted.found.flatten()).collect()),
+            Err(error) => {
+                drop(all);
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds or loads what is wanted.
+    async fn fill<'q, Q, R, F, E>(
+        &self,
+        all: &mut [Wanted<'q, Q, V>],
+        request: &Request,
+        load: &mut impl FnMut(Vec<&'q Q>) -> F,
+        alarm: &impl Alarm,
+    ) -> Result<(), LoadError<E>>
+    where
+        Q: ToKey<K> + ?Sized,
+        R: IntoIterator<Item = (K, V)>,
+        F: Future<Output = Result<R, E>>,
+        E: Send + Sync + 'static,
+    {
         loop {
             // All that nobody loads is ours, before anything is waited for.
             let (mut leads, mut joins) = (Vec::new(), Vec::new());
             for (at, wanted) in all.iter_mut().enumerate().filter(|(_, w)| w.found.is_none()) {
-                let useless = wanted.useless.take();
+                let useless = wanted.joined.take();
                 match self.board(self.hash(wanted.key), wanted.key, request, useless.as_ref()) {
                     Turn::Hit(value) => wanted.found = Some(Some(value)),
                     Turn::Lead(lead) => leads.push((at, lead)),
-                    Turn::Join(flight) => joins.push((at, flight)),
+                    Turn::Join(flight) => {
+                        wanted.joined = Some(flight);
+                        joins.push(at);
+                    }
                 }
             }
             if leads.is_empty() && joins.is_empty() {
-                return Ok(all.into_iter().map(|wanted| wanted.found.flatten()).collect());
+                return Ok(());
             }
             if !leads.is_empty() {
                 let missing = leads.iter().map(|(at, _)| all[*at].key).collect();
                 let (places, leads): (Vec<usize>, Vec<_>) = leads.into_iter().unzip();
-                let values = fly_together(leads, async { load(missing).await }).await?;
+                let values = fly_together(leads, async { outcome_of(load(missing)).await }).await?;
                 for (at, value) in places.into_iter().zip(values) {
                     all[at].found = Some(value);
                 }
             }
             let deadline = self.deadline(request);
-            for (at, flight) in joins {
-                match wait_for(&flight, deadline, alarm).await {
+            for at in joins {
+                let Some(flight) = &all[at].joined else { continue };
+                match wait_for(flight, deadline, alarm).await {
                     Waited::Recursive => return Err(LoadError::Recursive),
                     Waited::TimedOut if !request.must_succeed => return Err(LoadError::TimedOut),
                     Waited::TimedOut => {}
@@ -202,7 +232,6 @@ where
                         all[at].found = request.accept(landing).transpose()?;
                     }
                 }
-                all[at].useless = Some(flight);
             }
         }
     }
@@ -229,13 +258,13 @@ struct Wanted<'q, Q: ?Sized, V> {
     key: &'q Q,
     /// `Some(None)`: it is known that there is no value.
     found: Option<Option<V>>,
-    /// A load that was of no use to this caller.
-    useless: Option<modelled::Arc<Flight<V>>>,
+    /// The last load that was joined: of no use, if the key is still missing.
+    joined: Option<modelled::Arc<Flight<V>>>,
 }
 
 impl<'q, Q: ?Sized, V> Wanted<'q, Q, V> {
     fn new(key: &'q Q) -> Self {
-        Wanted { key, found: None, useless: None }
+        Wanted { key, found: None, joined: None }
     }
 }
 

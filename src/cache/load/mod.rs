@@ -49,10 +49,10 @@ where
     where
         Q: ToKey<K> + ?Sized,
     {
-        match self.get(key) {
-            Some(value) => value,
-            None => self.load(key).with_missing(load),
-        }
+        let Some(value) = self.get(key) else { return self.load(key).with_missing(load) };
+        // Before the value is on its way out: see `steady`.
+        drop(load);
+        value
     }
 
     /// Like [`get_with`](Cache::get_with) with a loader that may fail. A
@@ -86,10 +86,9 @@ where
         Q: ToKey<K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        match self.get(key) {
-            Some(value) => Ok(value),
-            None => self.load(key).try_with_missing(load),
-        }
+        let Some(value) = self.get(key) else { return self.load(key).try_with_missing(load) };
+        drop(load);
+        Ok(value)
     }
 
     /// Like [`get_with`](Cache::get_with), for tasks of any runtime: a task
@@ -108,10 +107,11 @@ where
     where
         Q: ToKey<K> + ?Sized,
     {
-        match self.get(key) {
-            Some(value) => value,
-            None => self.load(key).with_async_missing(load).await,
-        }
+        let Some(value) = self.get(key) else {
+            return self.load(key).with_async_missing(load).await;
+        };
+        drop(load);
+        value
     }
 
     /// Like [`try_get_with`](Cache::try_get_with), for tasks; see
@@ -137,10 +137,11 @@ where
         Q: ToKey<K> + ?Sized,
         E: Send + Sync + 'static,
     {
-        match self.get(key) {
-            Some(value) => Ok(value),
-            None => self.load(key).try_with_async_missing(load).await,
-        }
+        let Some(value) = self.get(key) else {
+            return self.load(key).try_with_async_missing(load).await;
+        };
+        drop(load);
+        Ok(value)
     }
 
     /// Begins a load with settings of its own; see [`Load`].

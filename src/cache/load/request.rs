@@ -3,7 +3,7 @@
 use super::drive::{Request, Turn};
 use super::{LoadError, RECURSION, ToKey};
 use crate::cache::{Cache, EntryOptions};
-use crate::wait::{ThreadAlarm, block_on};
+use crate::wait::{ThreadAlarm, block_on, outcome_of};
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -124,10 +124,10 @@ where
     /// assert_eq!(cache.load("pear").with(|| 3), 3);
     /// ```
     pub fn with(self, load: impl FnOnce() -> V) -> V {
-        match self.cache.get(self.key) {
-            Some(value) => value,
-            None => self.with_missing(load),
-        }
+        let Some(value) = self.cache.get(self.key) else { return self.with_missing(load) };
+        // Before the value is on its way out: see `steady`.
+        drop(load);
+        value
     }
 
     /// The value, or else what `load` returns, stored if it is no error; as
@@ -148,10 +148,9 @@ where
     where
         E: Send + Sync + 'static,
     {
-        match self.cache.get(self.key) {
-            Some(value) => Ok(value),
-            None => self.try_with_missing(load),
-        }
+        let Some(value) = self.cache.get(self.key) else { return self.try_with_missing(load) };
+        drop(load);
+        Ok(value)
     }
 
     /// The value, or else what `load` returns, stored if there is one. That
@@ -178,6 +177,7 @@ where
         E: Send + Sync + 'static,
     {
         if let Some(value) = self.cache.get(self.key) {
+            drop(load);
             return Ok(Some(value));
         }
         self.request.takes_absent = true;
@@ -196,10 +196,11 @@ where
     /// # });
     /// ```
     pub async fn with_async(self, load: impl Future<Output = V>) -> V {
-        match self.cache.get(self.key) {
-            Some(value) => value,
-            None => self.with_async_missing(load).await,
-        }
+        let Some(value) = self.cache.get(self.key) else {
+            return self.with_async_missing(load).await;
+        };
+        drop(load);
+        value
     }
 
     /// [`try_with`](Load::try_with) for tasks.
@@ -221,10 +222,11 @@ where
     where
         E: Send + Sync + 'static,
     {
-        match self.cache.get(self.key) {
-            Some(value) => Ok(value),
-            None => self.try_with_async_missing(load).await,
-        }
+        let Some(value) = self.cache.get(self.key) else {
+            return self.try_with_async_missing(load).await;
+        };
+        drop(load);
+        Ok(value)
     }
 
     /// [`try_optional_with`](Load::try_optional_with) for tasks.
@@ -247,6 +249,7 @@ where
         E: Send + Sync + 'static,
     {
         if let Some(value) = self.cache.get(self.key) {
+            drop(load);
             return Ok(Some(value));
         }
         self.request.takes_absent = true;
@@ -272,7 +275,7 @@ where
 
     pub(super) async fn with_async_missing(mut self, load: impl Future<Output = V>) -> V {
         self.request.must_succeed = true;
-        certain(self.run(async { Ok(Some(load.await)) }).await)
+        certain(self.run(async { Ok(Some(outcome_of(load).await)) }).await)
     }
 
     pub(super) async fn try_with_async_missing<E>(
@@ -282,7 +285,7 @@ where
     where
         E: Send + Sync + 'static,
     {
-        self.run(async { load.await.map(Some) }).await.map(present)
+        self.run(async { outcome_of(load).await.map(Some) }).await.map(present)
     }
 
     /// For whoever has looked already: [`try_optional_with`](Load::try_optional_with),

@@ -175,7 +175,14 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
         change: Change<V>,
     ) -> Result<Asked<'_, K, V, St, S>, WriteError<B::Error>> {
         let entry = match &self.journal {
-            Some(journal) => Some(journal.encode(&key, &change).map_err(WriteError::Journal)?),
+            Some(journal) => match journal.encode(&key, &change) {
+                Ok(entry) => Some(entry),
+                Err(reason) => {
+                    // Before the reason is on its way out: see `steady`.
+                    drop((key, change));
+                    return Err(WriteError::Journal(reason));
+                }
+            },
             None => None,
         };
         let (overflow, owner) = (settings.overflow, backend.owner());
@@ -269,8 +276,13 @@ async fn complete<E, K: StoreKey, V: StoreValue, St, S: BuildHasher>(
     admitted: Admitted<'_, K, V, St, S>,
     options: EntryOptions,
 ) -> Result<(), WriteError<E>> {
-    if let Some(commit) = &admitted.commit {
-        commit.done().await.map_err(WriteError::Journal)?;
+    let committed = match &admitted.commit {
+        Some(commit) => commit.done().await,
+        None => Ok(()),
+    };
+    if let Err(reason) = committed {
+        drop(admitted);
+        return Err(WriteError::Journal(reason));
     }
     match admitted.publish(options) {
         true => Ok(()),
