@@ -204,11 +204,11 @@ impl Line {
     }
 }
 
-/// What a look at one line has shown.
+/// What a look at one line, or one slot, has shown.
 pub(crate) enum Sight<R> {
     Found(R),
     Nothing,
-    /// It may be in a line further on.
+    /// It may be further on.
     Beyond,
 }
 

@@ -20,8 +20,8 @@ mod models;
 mod moves;
 
 use crate::hazard::{Pin, Retired, Salt, Watchers, Word, is_watched};
-pub(crate) use crate::index::Cursor;
-use crate::index::{Aim, Blocks, Index, Sight};
+use crate::index::{Aim, Blocks, Index};
+pub(crate) use crate::index::{Cursor, Sight};
 use crate::slab::{Cell, EmptyCells, Entry, Slab};
 use crate::slot::{Residents, Slot};
 use crate::steady::Steady;
@@ -59,14 +59,6 @@ struct Under<K, V, C> {
     /// Few cells are used, and entries move together.
     moving: Option<Moving>,
     core: C,
-}
-
-/// What a glance has shown.
-pub(crate) enum Glance<R> {
-    Found(R),
-    Nothing,
-    /// It takes a closer look.
-    Unsure,
 }
 
 /// What is left of an entry that was unlinked.
@@ -135,12 +127,12 @@ impl<K, V, C> Vault<K, V, C> {
     /// or that it would take more than usual to find out. Short, and free of
     /// calls, so that it costs what it does and not what it might have to do.
     #[inline(always)]
-    pub(crate) fn glance<Q>(&self, hash: u32, key: &Q) -> Glance<Held<'_, K, V, C>>
+    pub(crate) fn glance<Q>(&self, hash: u32, key: &Q) -> Sight<Held<'_, K, V, C>>
     where
         Q: Equivalent<K> + ?Sized,
     {
         let aim = self.index.aim(hash);
-        let Some(pin) = Pin::own(Word::new(self.salt, hash)) else { return Glance::Unsure };
+        let Some(pin) = Pin::own(Word::new(self.salt, hash)) else { return Sight::Beyond };
         let sight = self.index.glance(aim, hash, |slot| {
             // Where there is no cell, an entry may just be moving.
             self.slab.with_cell(
@@ -158,11 +150,9 @@ impl<K, V, C> Vault<K, V, C> {
             )
         });
         match sight {
-            Sight::Found((slot, cell, true)) => {
-                Glance::Found(Held { pin, vault: self, slot, cell })
-            }
-            Sight::Nothing => Glance::Nothing,
-            Sight::Found(_) | Sight::Beyond => Glance::Unsure,
+            Sight::Found((slot, cell, true)) => Sight::Found(Held { pin, vault: self, slot, cell }),
+            Sight::Nothing => Sight::Nothing,
+            Sight::Found(_) | Sight::Beyond => Sight::Beyond,
         }
     }
 

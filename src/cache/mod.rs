@@ -182,9 +182,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
     {
         let hash = self.hash(key);
-        match self.shard(hash).glance(&self.shared.hub, hash, key, clone_value) {
+        let (shard, hub) = (self.shard(hash), &self.shared.hub);
+        match shard.glance(hub, hash, key, clone_value) {
             Glance::Found(value) => Some(value),
             Glance::Nothing => None,
+            Glance::Timed => shard.use_in_time(hub, hash, key, clone_value),
             Glance::Unsure => self.look_closely(hash, key),
         }
     }

@@ -246,27 +246,10 @@ impl Bounds {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::Random;
     use super::*;
     use std::cell::Cell;
     use std::collections::BTreeSet;
-
-    /// xorshift64*: the same jumps every time.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-        }
-
-        /// As likely a few nanoseconds as centuries.
-        fn span(&mut self) -> u64 {
-            let bits = self.next() % 63;
-            self.next() >> (63 - bits)
-        }
-    }
 
     fn agree_with_a_sorted_list(slots: usize, seed: u64, steps: u32) {
         let mut random = Random(seed);
@@ -276,7 +259,7 @@ mod tests {
         for step in 0..steps {
             let index = random.next() as usize % deadlines.len();
             let slot = Slot::from_index(index);
-            match random.next() % 8 {
+            match random.below(8) {
                 0..=2 => {
                     waiting.remove(&(deadlines[index], index));
                     deadlines[index] = latest.saturating_add(random.span());

@@ -88,7 +88,10 @@ impl Deadlines {
         }
         let now = lifetimes.now();
         let numbers = self.0.get_or_make_with(|| Numbers::new(lifetimes.scale(), now));
-        numbers.begin(slot, span, now);
+        // What ends as it begins has ended long ago: so it has also for a reader
+        // whose time is from before it began.
+        let is_nothing = span.ends_at(0) == 0 && lifetimes.grace == 0;
+        numbers.begin(slot, span, if is_nothing { 0 } else { now });
         schedule.set(slot, numbers.end(slot));
     }
 
@@ -117,6 +120,15 @@ impl Deadlines {
             State::Over => false,
             State::Elsewhere => numbers.exact_outlive(slot, now),
         }
+    }
+
+    /// As [`outlive`](Deadlines::outlive), but only if that is quickly done: what
+    /// this denies may be so. Free of calls.
+    #[inline(always)]
+    pub(crate) fn outlive_plainly(&self, slot: Slot, now: u64) -> bool {
+        let Some(numbers) = self.0.get() else { return true };
+        numbers.stamps.lasts(slot, now)
+            || (numbers.stamps.is_elsewhere(slot) && numbers.exact_outlive(slot, now))
     }
 
     /// Notes a use of the entry at `slot`. Called by readers without a lock.
@@ -285,5 +297,47 @@ impl Numbers {
         if let Some(exact) = self.exact.get() {
             exact.touch(slot, now);
         }
+    }
+}
+
+#[cfg(all(test, not(larder_loom)))]
+mod tests {
+    use super::*;
+    use crate::ManualClock;
+    use std::time::Duration;
+
+    fn lifetimes(ttl: Option<Duration>, grace: u64) -> (Lifetimes<(), ()>, ManualClock) {
+        let clock = ManualClock::new();
+        let mut lifetimes = Lifetimes::new((ttl, None), 0.0, None, Some(Box::new(clock.clone())));
+        lifetimes.grace = grace;
+        (lifetimes, clock)
+    }
+
+    #[test]
+    fn who_knows_only_an_earlier_time_does_not_see_what_ended_as_it_began() {
+        for ttl in [None, Some(Duration::ZERO), Some(Duration::from_secs(60))] {
+            let (lifetimes, clock) = lifetimes(ttl, 0);
+            let (deadlines, mut schedule) = (Deadlines::default(), Schedule::default());
+            clock.advance(Duration::from_secs(9));
+            let slots = [0, 1].map(Slot::from_index);
+            for (slot, life) in slots.into_iter().zip([0, 1]) {
+                let span = Span { ttl: life, ..Span::ENDLESS };
+                deadlines.begin(&mut schedule, slot, span, &lifetimes);
+            }
+            for now in [0, 1_000_000_000, 9_000_000_000] {
+                let alive = slots.map(|slot| deadlines.outlive_plainly(slot, now));
+                assert_eq!(alive, [false, true], "{ttl:?} at {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_ended_as_it_began_ended_then_where_it_is_kept_for_a_while() {
+        let (lifetimes, clock) = lifetimes(None, 5);
+        let (deadlines, mut schedule) = (Deadlines::default(), Schedule::default());
+        clock.advance(Duration::from_secs(9));
+        let span = Span { ttl: 0, ..Span::ENDLESS };
+        deadlines.begin(&mut schedule, Slot::from_index(0), span, &lifetimes);
+        assert_eq!(deadlines.of(Slot::from_index(0)), 9_000_000_000);
     }
 }

@@ -35,10 +35,12 @@ pub(super) struct Exact {
     rules: Chunks<Rules>,
 }
 
+#[inline]
 fn load(number: &AtomicU64) -> u64 {
     number.load(Ordering::Relaxed)
 }
 
+#[inline]
 fn store(number: &AtomicU64, value: u64) {
     number.store(value, Ordering::Relaxed);
 }
@@ -132,6 +134,7 @@ impl Exact {
 
 impl Rules {
     /// The earliest deadline of an entry that is used now.
+    #[inline]
     fn earliest(&self, now: u64) -> u64 {
         let idle_at = now.saturating_add(load(&self.tti));
         idle_at.min(load(&self.ttl_at)).min(load(&self.own_at))

@@ -11,6 +11,8 @@ mod deadlines;
 mod exact;
 #[cfg(all(test, larder_loom))]
 mod models;
+#[cfg(test)]
+mod random;
 mod stamps;
 
 pub(crate) use ages::{Ages, Freshness};
@@ -226,13 +228,18 @@ impl<K, V> Lifetimes<K, V> {
     /// Nanoseconds since the cache was made; never less than before.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        let (clock, start) = match &self.time {
+        match &self.time {
             // Monotonic, the system promises.
-            TimeSource::System(clock) => return clock.nanos(),
-            TimeSource::User { clock, start } => (clock, *start),
-        };
+            TimeSource::System(clock) => clock.nanos(),
+            TimeSource::User { clock, start } => self.now_by(&**clock, *start),
+        }
+    }
+
+    /// What the user's clock says, unless it was further already.
+    #[inline(never)]
+    fn now_by(&self, clock: &dyn Clock, start: Duration) -> u64 {
         let latest = self.latest.load(Ordering::Relaxed);
-        let Some(now) = asked(&**clock) else { return latest };
+        let Some(now) = asked(clock) else { return latest };
         let now = nanos(now.saturating_sub(start)).min(NEVER - 1);
         if now > latest {
             // Once for each step of the clock, not for each look at it.

@@ -33,6 +33,7 @@ fn what_is_over_is_over_to_whom_sees_the_base_move() {
             let stamps = Arc::clone(&stamps);
             move || stamps.move_base(now)
         });
+        assert!(!stamps.lasts(slot, now));
         assert_eq!(stamps.state(slot, now), State::Over);
         assert_eq!(stamps.state(slot, LIFE), State::Over);
         writer.join().unwrap();

@@ -71,6 +71,11 @@ impl Scale {
         nanos >> self.tick_bits
     }
 
+    /// A use is not noted if it would prolong a life by no more ticks.
+    fn negligible(self) -> u64 {
+        self.tick(self.tti) >> NEGLIGIBLE_BITS
+    }
+
     /// Whether a stamp does justice to a life that begins at `now`.
     fn fits(self, span: Span, now: u64) -> bool {
         let life = span.ttl.min(span.tti);
@@ -122,6 +127,9 @@ pub(super) enum State {
 /// The stamps of one shard.
 pub(super) struct Stamps {
     scale: Scale,
+    /// A life that has so many ticks left need not be prolonged by a use: all
+    /// there are, less what is negligible. One tick if none is ever prolonged.
+    plenty: u64,
     base: AtomicU64,
     ends: Chunks<Stamp>,
     /// When the time to live ends, if an entry has one besides a time to idle.
@@ -138,10 +146,17 @@ struct Reading {
 impl Reading {
     #[inline]
     fn is_ahead_of(self, tick: u64) -> bool {
-        // A reader whose time is from before the base has been held up; all
-        // that was not marked ends later.
-        let age = tick.saturating_sub(self.base);
-        self.stamp < OVER && age < self.ticks_of(self.stamp)
+        self.is_ahead_by(1, tick)
+    }
+
+    /// Whether its entry ends `ticks` after `tick`, or later. A reader whose
+    /// time is from before the base has been held up; all that was not marked
+    /// ends later.
+    #[inline]
+    fn is_ahead_by(self, ticks: u64, tick: u64) -> bool {
+        // Of a stamp that goes by another base, the sum may be anything.
+        let end = self.base.wrapping_add(self.ticks_of(self.stamp));
+        self.stamp < OVER && end.saturating_sub(tick) >= ticks
     }
 
     /// From the base to `stamp`.
@@ -154,7 +169,26 @@ impl Reading {
 impl Stamps {
     pub(super) fn new(scale: Scale, now: u64) -> Self {
         let base = AtomicU64::new(scale.tick(now));
-        Stamps { scale, base, ends: Chunks::default(), ttl_ends: Chunks::default() }
+        let plenty = match scale.tti {
+            NEVER => 1,
+            tti => (scale.tick(tti) - scale.negligible()).max(1),
+        };
+        Stamps { scale, plenty, base, ends: Chunks::default(), ttl_ends: Chunks::default() }
+    }
+
+    /// Whether the entry at `slot` is alive at `now`, and has so long to live that
+    /// a use need not be noted. Called by readers without a lock.
+    #[inline(always)]
+    pub(super) fn lasts(&self, slot: Slot, now: u64) -> bool {
+        let tick = self.scale.tick(now);
+        let stamp = self.ends.get(slot);
+        stamp.is_some_and(|stamp| self.first_look(stamp).is_ahead_by(self.plenty, tick))
+    }
+
+    /// Whether the entry at `slot` has no stamp.
+    #[inline]
+    pub(super) fn is_elsewhere(&self, slot: Slot) -> bool {
+        self.ends.get(slot).is_none_or(|stamp| stamp.0.load(Ordering::Acquire) == ELSEWHERE)
     }
 
     /// Whether the entry at `slot` is alive at `now`. Called by readers without
@@ -169,13 +203,18 @@ impl Stamps {
 
     #[inline]
     fn state_of(&self, stamp: &Stamp, now: u64) -> State {
-        // Who has seen a base sees the marks that were made before it.
-        let base = self.base.load(Ordering::Acquire);
-        let reading = Reading { base, stamp: stamp.0.load(Ordering::Acquire) };
-        match reading.is_ahead_of(self.scale.tick(now)) {
+        match self.first_look(stamp).is_ahead_of(self.scale.tick(now)) {
             true => State::Alive,
             false => self.state_on_second_look(stamp, now),
         }
+    }
+
+    /// If that is ahead of now, so is its entry.
+    #[inline]
+    fn first_look(&self, stamp: &Stamp) -> Reading {
+        // Who has seen a base sees the marks that were made before it.
+        let base = self.base.load(Ordering::Acquire);
+        Reading { base, stamp: stamp.0.load(Ordering::Acquire) }
     }
 
     /// The base may have been moved up between the two looks, and a stamp been
@@ -278,7 +317,7 @@ impl Stamps {
     fn prolong(&self, slot: Slot, now: u64) -> bool {
         let Some(stamp) = self.ends.get(slot) else { return true };
         let idle_at = self.scale.tick(now.saturating_add(self.scale.tti));
-        let negligible = self.scale.tick(self.scale.tti) >> NEGLIGIBLE_BITS;
+        let negligible = self.scale.negligible();
         loop {
             let reading = self.read(stamp);
             if !reading.is_ahead_of(self.scale.tick(now)) {
@@ -353,23 +392,8 @@ impl Stamps {
 
 #[cfg(all(test, not(larder_loom)))]
 mod tests {
+    use super::super::random::Random;
     use super::*;
-
-    /// xorshift64*: the same lives every time.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-        }
-
-        fn below(&mut self, end: u64) -> u64 {
-            self.next() % end.max(1)
-        }
-    }
 
     fn slot(index: u64) -> Slot {
         Slot::from_index(index as usize)
@@ -419,6 +443,12 @@ mod tests {
                     stamps.move_base(now);
                     for (index, life) in lives.iter().enumerate() {
                         let state = stamps.state(slot(index as u64), now);
+                        if stamps.lasts(slot(index as u64), now) {
+                            assert_eq!(state, State::Alive);
+                            let end = stamps.end(slot(index as u64));
+                            assert!(stamps.touch(slot(index as u64), now));
+                            assert!(stamps.end(slot(index as u64)) <= end.map(|end| end + early));
+                        }
                         match life {
                             Some(life) if life.end <= now => assert_eq!(state, State::Over),
                             Some(life) if life.end - early > now => {

@@ -17,14 +17,15 @@
 //! ```
 
 mod flights;
+mod glance;
 mod limbo;
 mod plain;
 mod store;
 mod thin;
 mod visit;
 
-pub(crate) use crate::vault::Glance;
 pub(crate) use flights::{Boarding, Stale};
+pub(crate) use glance::Glance;
 pub(crate) use limbo::HeldBack;
 pub(crate) use plain::{Short, ShortBoarding};
 pub(crate) use store::Incoming;
@@ -44,6 +45,7 @@ use crate::sync::Mutex;
 use crate::tags::{Members, TagSet, TagState};
 use crate::vault::{self, Cursor, Locked, Vault};
 use equivalent::Equivalent;
+use glance::Gate;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -81,7 +83,8 @@ impl<K, V> Hub<K, V> {
         }
     }
 
-    /// Whether a hit only has to be counted with its entry, if at all.
+    /// Whether a hit only has to be counted with its entry, if at all, and
+    /// nobody but the clock says when one ends.
     fn looks_plainly(&self) -> bool {
         self.lifetimes.expiry.is_none() && self.notes != Notes::Order && !self.counts_lookups
     }
@@ -129,9 +132,10 @@ pub(crate) struct Shard<K, V> {
     deadlines: Deadlines,
     /// The generation of the hub under which this shard was last tidied up.
     generation: AtomicU64,
-    /// The same as long as a hit is nothing but a count and a clone, and
-    /// [`NEVER_PLAIN`] if it is not.
-    plain_generation: AtomicU64,
+    /// Open as long as a hit is nothing but a count and a clone.
+    plain: Gate,
+    /// Open as long as it may be that and a look at the entry's deadline.
+    timed: Gate,
     home: usize,
     hit_log: HitLog,
     gauge: Gauge,
@@ -139,9 +143,6 @@ pub(crate) struct Shard<K, V> {
     doomed: Mutex<Vec<Arc<TagState>>>,
     desk: Desk<K, V>,
 }
-
-/// No generation of a hub.
-const NEVER_PLAIN: u64 = u64::MAX;
 
 /// What others may know of a shard without its lock. On a cache line of its
 /// own: each writer writes it, and readers do not care.
@@ -191,7 +192,8 @@ impl<K, V> Shard<K, V> {
             vault,
             deadlines: Deadlines::default(),
             generation: AtomicU64::new(0),
-            plain_generation: AtomicU64::new(if hub.looks_plainly() { 0 } else { NEVER_PLAIN }),
+            plain: Gate::new(hub.looks_plainly()),
+            timed: Gate::new(hub.looks_plainly() && hub.lifetimes.grace == 0),
             home,
             hit_log: HitLog::default(),
             gauge: Gauge::default(),
@@ -283,56 +285,12 @@ impl<K, V> Shard<K, V> {
         self.deadlines.move_base(hub.lifetimes.now());
     }
 
-    /// The short way of a look-up that is a use: for a cache in which that means
-    /// to count it with the entry and nothing more, and for entries that are
-    /// more than key and value, or anything out of the ordinary, it says that it
-    /// is not sure.
-    #[inline(always)]
-    pub(crate) fn glance<Q, R>(
-        &self,
-        hub: &Hub<K, V>,
-        hash: KeyHash,
-        key: &Q,
-        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
-    ) -> Glance<R>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let generation = hub.generation.load(Ordering::SeqCst);
-        if self.plain_generation.load(Ordering::SeqCst) != generation {
-            return Glance::Unsure;
-        }
-        match self.vault.glance(hash.fragment(), key) {
-            // Asked again: if this is the first entry with a deadline or a tag,
-            // that was said before it could be found.
-            Glance::Found(held) if self.plain_generation.load(Ordering::SeqCst) == generation => {
-                held.bump();
-                Glance::Found(use_it(&held))
-            }
-            Glance::Nothing => Glance::Nothing,
-            Glance::Found(_) | Glance::Unsure => Glance::Unsure,
-        }
-    }
-
-    /// Entries have deadlines or tags from here on. To be said before the first
-    /// such entry can be found.
-    #[inline]
-    fn become_elaborate(&self) {
-        if self.plain_generation.load(Ordering::Relaxed) != NEVER_PLAIN {
-            self.plain_generation.store(NEVER_PLAIN, Ordering::SeqCst);
-        }
-    }
-
     /// Nothing is here any more that is older than `generation` of the hub.
     fn note_tidied(&self, generation: u64) {
         let before = self.generation.swap(generation, Ordering::SeqCst);
-        // Unless it is no plain shard.
-        let _ = self.plain_generation.compare_exchange(
-            before,
-            generation,
-            Ordering::SeqCst,
-            Ordering::SeqCst,
-        );
+        for gate in [&self.plain, &self.timed] {
+            gate.follow(before, generation);
+        }
     }
 
     /// Looks `key` up and hands the entry to `use_it`, which may clone, and

@@ -160,8 +160,11 @@ impl<'a, K, V> Visit<'a, K, V> {
     fn fill(&mut self, incoming: Incoming, entry: Entry<K, V>) -> Slot {
         let (shard, hub, load_nanos) = (self.shard, self.hub, self.load_nanos);
         let tags = (!entry.tags.is_empty()).then(|| entry.tags.clone());
-        if tags.is_some() || incoming.span != Span::ENDLESS {
+        if tags.is_some() {
             shard.become_elaborate();
+        }
+        if incoming.span != Span::ENDLESS {
+            shard.keep_time();
         }
         let weight = incoming.cost.weight as u32;
         let slot = self.locked_mut().fill(incoming.hash.fragment(), weight, entry);

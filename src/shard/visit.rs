@@ -254,7 +254,7 @@ impl<'a, K, V> Visit<'a, K, V> {
     /// Gives the entry at `slot` another time to live.
     pub(crate) fn set_ttl(&mut self, slot: Slot, ttl: Duration) {
         let (hub, deadlines) = (self.hub, &self.shard.deadlines);
-        self.shard.become_elaborate();
+        self.shard.keep_time();
         deadlines.set_ttl(&mut self.core_mut().schedule, slot, nanos(ttl), &hub.lifetimes);
     }
 

@@ -173,9 +173,9 @@ impl Pantry {
     fn glance(&self, hash: u32, key: u32) -> u32 {
         drop(Pin::new(Word::new(self.vault.salt, hash)));
         match self.vault.glance(hash, &Key(key)) {
-            Glance::Found(held) => held.value().number(),
-            Glance::Nothing => 0,
-            Glance::Unsure => self.get(hash, key),
+            Sight::Found(held) => held.value().number(),
+            Sight::Nothing => 0,
+            Sight::Beyond => self.get(hash, key),
         }
     }
 

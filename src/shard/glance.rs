@@ -1,0 +1,153 @@
+//! The short ways of a hit, for caches in which it means to count it with the
+//! entry and nothing more, or that and to compare the entry's deadline.
+//!
+//! ```text
+//!   glance ── plain open? ─► look at one slot ─► found, or not there
+//!               │ no                       │
+//!               ▼                          │ not sure
+//!             timed open? ─► the time ─► look at one slot ─► found and alive
+//!               │ no                       │ not sure
+//!               └──────────────────────────┴──────► the long way: look
+//! ```
+//!
+//! They do not tidy up, and wait for nothing: what is out of the ordinary is
+//! left to the long way.
+
+use super::{Held, Hub, Intent, Shard};
+use crate::hash::KeyHash;
+use crate::vault::Sight;
+use equivalent::Equivalent;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a glance has shown.
+pub(crate) enum Glance<R> {
+    Found(R),
+    Nothing,
+    /// It takes a look at the clock.
+    Timed,
+    /// It takes a closer look.
+    Unsure,
+}
+
+/// Says in one comparison that nothing here was invalidated, and that nothing
+/// stands in the way of readers that make it short: it holds the shard's
+/// generation until it is shut.
+pub(super) struct Gate(AtomicU64);
+
+/// No generation of a hub.
+const SHUT: u64 = u64::MAX;
+
+impl Gate {
+    pub(super) fn new(is_open: bool) -> Self {
+        Gate(AtomicU64::new(if is_open { 0 } else { SHUT }))
+    }
+
+    #[inline(always)]
+    fn is_open(&self, generation: u64) -> bool {
+        self.0.load(Ordering::SeqCst) == generation
+    }
+
+    #[inline]
+    pub(super) fn shut(&self) {
+        if self.0.load(Ordering::Relaxed) != SHUT {
+            self.0.store(SHUT, Ordering::SeqCst);
+        }
+    }
+
+    /// The shard is of another generation now; a gate that is shut stays so.
+    pub(super) fn follow(&self, before: u64, now: u64) {
+        let _ = self.0.compare_exchange(before, now, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
+impl<K, V> Shard<K, V> {
+    /// Looks `key` up for a use, in a shard whose entries are key and value and
+    /// nothing else.
+    #[inline(always)]
+    pub(crate) fn glance<Q, R>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
+    ) -> Glance<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let generation = hub.generation.load(Ordering::SeqCst);
+        if !self.plain.is_open(generation) {
+            let is_timed = self.timed.is_open(generation);
+            return if is_timed { Glance::Timed } else { Glance::Unsure };
+        }
+        match self.vault.glance(hash.fragment(), key) {
+            // Asked again: if this is the first entry with a deadline or a tag,
+            // that was said before it could be found.
+            Sight::Found(held) if self.plain.is_open(generation) => {
+                held.bump();
+                Glance::Found(use_it(&held))
+            }
+            Sight::Nothing => Glance::Nothing,
+            Sight::Found(_) | Sight::Beyond => Glance::Unsure,
+        }
+    }
+
+    /// Looks `key` up for a use, in a shard whose entries may have deadlines, but
+    /// no tags. By itself, so that those who have no deadlines pay nothing for
+    /// it.
+    #[inline(never)]
+    pub(crate) fn use_in_time<Q, R>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl Fn(&Held<'_, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        // Before the claim, so that nothing has to be kept beyond a call. If the
+        // entry came later than that, it was alive as it came: see
+        // `Deadlines::begin`.
+        let now = hub.lifetimes.now();
+        match self.vault.glance(hash.fragment(), key) {
+            Sight::Found(held) => {
+                if self.deadlines.outlive_plainly(held.slot(), now) {
+                    held.bump();
+                    return Some(use_it(&held));
+                }
+            }
+            Sight::Nothing => return None,
+            Sight::Beyond => {}
+        }
+        self.use_closely(hub, hash, key, use_it)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn use_closely<Q, R>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl Fn(&Held<'_, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.look(hub, hash, key, Intent::Use, use_it)
+    }
+
+    /// Entries have tags from here on. To be said before the first such entry
+    /// can be found, as with [`keep_time`](Shard::keep_time).
+    #[inline]
+    pub(super) fn become_elaborate(&self) {
+        self.keep_time();
+        self.timed.shut();
+    }
+
+    /// Entries have deadlines from here on.
+    #[inline]
+    pub(super) fn keep_time(&self) {
+        self.plain.shut();
+    }
+}
