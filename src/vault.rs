@@ -422,8 +422,15 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     }
 
     /// Fills and links an entry of weight 1, whose hash has its place at `aim`.
+    /// Calls `prepare` before readers can find it.
     #[inline]
-    pub(crate) fn add(&mut self, aim: Aim, hash: u32, entry: Entry<K, V>) -> Slot {
+    pub(crate) fn add(
+        &mut self,
+        aim: Aim,
+        hash: u32,
+        entry: Entry<K, V>,
+        prepare: impl FnOnce(&mut C, Slot),
+    ) -> Slot {
         debug_assert!(self.is_unweighed());
         if self.under.len == self.under.room {
             self.grow();
@@ -431,6 +438,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         let slot = self.free_slot();
         // SAFETY: the slot is free, and this is the one writer.
         let cell = unsafe { self.vault.slab.fill(slot, hash, entry) };
+        prepare(&mut self.under.core, slot);
         self.vault.index.insert_at(aim, hash, slot);
         cell.set_linked();
         self.under.len += 1;

@@ -207,11 +207,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        let held = self.shard(hash).hold(&self.shared.hub, hash, key);
+        let (shard, hub) = (self.shard(hash), &self.shared.hub);
+        let held = shard.hold(hub, hash, key);
         self.count(held.is_some());
-        let held = held?;
+        let (held, _) = held?;
         let used = use_it(held.value());
-        self.shard(hash).expire_on_read(&self.shared.hub, &held);
+        if hub.lifetimes.expiry.is_some() {
+            shard.expire_on_read(hub, &held, hub.lifetimes.now());
+        }
         Some(used)
     }
 
@@ -296,9 +299,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
         let found = if intent == Intent::Use && hub.lifetimes.expiry.is_some() {
             let held = shard.hold(hub, hash, key);
-            held.map(|held| {
+            held.map(|(held, now)| {
                 let used = use_it(&held);
-                shard.expire_on_read(hub, &held);
+                shard.expire_on_read(hub, &held, now);
                 used
             })
         } else {

@@ -2,7 +2,7 @@
 
 use super::{Cache, EntryOptions, Shared};
 use crate::budget::{Cost, Credit, Shortage};
-use crate::expiry::{Span, nanos};
+use crate::expiry::nanos;
 use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
@@ -59,11 +59,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     fn insert_by_visit(&self, hash: KeyHash, entry: Entry<K, V>) {
         let cost = Cost::of(self.weigh(&entry.key, &entry.value));
-        let lifetimes = &self.shared.hub.lifetimes;
-        let span = match lifetimes.is_endless() {
-            true => Span::ENDLESS,
-            false => lifetimes.span(None, None, u64::from(hash.fragment())),
-        };
+        let span = self.shared.hub.lifetimes.usual_span(u64::from(hash.fragment()));
         self.store(Incoming { hash, cost, span }, entry, &[]);
     }
 

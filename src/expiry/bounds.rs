@@ -174,6 +174,13 @@ impl Bounds {
         None
     }
 
+    /// Whether [`pop_due`](Bounds::pop_due) would have something to look at.
+    #[inline]
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        let root = self.levels.last().map_or(NEVER, |root| root[0]);
+        self.open.is_some() || root <= self.now.max(now)
+    }
+
     /// The first leaf whose bound has been reached, with all its slots.
     fn due_leaf(&self) -> Option<(usize, u32)> {
         let (root, below) = self.levels.split_last()?;
@@ -297,6 +304,8 @@ mod tests {
             }
             latest = latest.max(now);
             // Time that goes back changes nothing: what was due stays due.
+            let is_due = waiting.first().is_some_and(|(deadline, _)| *deadline <= latest);
+            assert!(bounds.is_due(now) || !is_due, "step {step}");
             let mut steps = usize::MAX;
             while let Some(slot) = bounds.pop_due(now, &mut steps, |s| deadlines[s.index()]) {
                 let index = slot.index();
@@ -305,6 +314,7 @@ mod tests {
             }
             assert!(waiting.first().is_none_or(|(deadline, _)| *deadline > latest), "step {step}");
             assert_eq!(bounds.len(), waiting.len());
+            assert!(!bounds.is_due(now), "step {step}");
         }
         bounds.validate(|s| deadlines[s.index()]).unwrap();
     }

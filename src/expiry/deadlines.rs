@@ -52,8 +52,21 @@ pub(crate) struct Deadlines(Lazily<Numbers>);
 pub(crate) struct Schedule(Option<Box<Bounds>>);
 
 impl Deadlines {
-    /// Whether no entry ever had a deadline: then there is no need to ask what
-    /// time it is.
+    /// In use from the beginning if every entry has a deadline by default.
+    pub(crate) fn new<K, V>(lifetimes: &Lifetimes<K, V>) -> Self {
+        let deadlines = Deadlines::default();
+        if !lifetimes.is_endless() {
+            deadlines.numbers(lifetimes, lifetimes.now());
+        }
+        deadlines
+    }
+
+    fn numbers<K, V>(&self, lifetimes: &Lifetimes<K, V>, now: u64) -> &Numbers {
+        self.0.get_or_make_with(|| Numbers::new(lifetimes.scale(), now))
+    }
+
+    /// Whether no entry ever had a deadline, nor will have one unless it asks for
+    /// it: then there is no need to ask what time it is.
     #[inline]
     pub(crate) fn is_unused(&self) -> bool {
         self.0.get().is_none()
@@ -83,11 +96,21 @@ impl Deadlines {
         span: Span,
         lifetimes: &Lifetimes<K, V>,
     ) {
-        if span == Span::ENDLESS && self.is_unused() {
-            return;
+        if span != Span::ENDLESS || !self.is_unused() {
+            self.begin_at(lifetimes.now(), schedule, slot, span, lifetimes);
         }
-        let now = lifetimes.now();
-        let numbers = self.0.get_or_make_with(|| Numbers::new(lifetimes.scale(), now));
+    }
+
+    /// The same by a writer who knows already what time it is.
+    pub(crate) fn begin_at<K, V>(
+        &self,
+        now: u64,
+        schedule: &mut Schedule,
+        slot: Slot,
+        span: Span,
+        lifetimes: &Lifetimes<K, V>,
+    ) {
+        let numbers = self.numbers(lifetimes, now);
         // What ends as it begins has ended long ago: so it has also for a reader
         // whose time is from before it began.
         let is_nothing = span.ends_at(0) == 0 && lifetimes.grace == 0;
@@ -215,6 +238,12 @@ impl Deadlines {
 impl Schedule {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Whether entries may have ended by `now`, and wait to be taken out.
+    #[inline]
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        self.0.as_ref().is_some_and(|bounds| bounds.is_due(now))
     }
 
     fn set(&mut self, slot: Slot, deadline: u64) {

@@ -261,6 +261,15 @@ impl<K, V> Lifetimes<K, V> {
         Span { ttl: self.with_jitter(ttl, seed), tti, own: None }
     }
 
+    /// The rules for an entry that asks for nothing of its own.
+    #[inline]
+    pub(crate) fn usual_span(&self, seed: u64) -> Span {
+        match self.jitter == 0.0 {
+            true => Span { ttl: self.ttl, tti: self.tti, own: None },
+            false => self.span(None, None, seed),
+        }
+    }
+
     /// Shortens `ttl` by a part that depends on `seed`, evenly spread.
     fn with_jitter(&self, ttl: u64, seed: u64) -> u64 {
         if self.jitter == 0.0 || ttl == NEVER {

@@ -68,10 +68,13 @@ pub(crate) struct Hub<K, V> {
 }
 
 impl<K, V> Hub<K, V> {
-    /// Whether entries are keys and values, and nothing else: no deadlines by
-    /// default, and nobody who listens.
+    /// Whether entries are keys, values and deadlines that the cache gives them,
+    /// and nothing else: nobody listens or has a say, and none is kept after its
+    /// time.
     pub(crate) fn is_plain(&self) -> bool {
-        self.listener.is_none() && self.lifetimes.expiry.is_none() && self.lifetimes.is_endless()
+        let lifetimes = &self.lifetimes;
+        let lives_plainly = lifetimes.is_endless() || lifetimes.grace == 0;
+        self.listener.is_none() && lifetimes.expiry.is_none() && lives_plainly
     }
 
     /// When a load begins or ends; always the same if nobody wants to know how
@@ -190,9 +193,9 @@ impl<K, V> Shard<K, V> {
         vault.lock().expect(hub.entries_expected());
         Shard {
             vault,
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::new(&hub.lifetimes),
             generation: AtomicU64::new(0),
-            plain: Gate::new(hub.looks_plainly()),
+            plain: Gate::new(hub.looks_plainly() && hub.lifetimes.is_endless()),
             timed: Gate::new(hub.looks_plainly() && hub.lifetimes.grace == 0),
             home,
             hit_log: HitLog::default(),
@@ -348,8 +351,13 @@ impl<K, V> Shard<K, V> {
         Some(use_it(&held))
     }
 
-    /// Looks `key` up for a use that may take its time.
-    pub(crate) fn hold<Q>(&self, hub: &Hub<K, V>, hash: KeyHash, key: &Q) -> Option<Held<'_, K, V>>
+    /// Looks `key` up for a use that may take its time. Says what time it is.
+    pub(crate) fn hold<Q>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+    ) -> Option<(Held<'_, K, V>, u64)>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -358,19 +366,18 @@ impl<K, V> Shard<K, V> {
         if self.note_hit_of(hub, &held, now) == Noted::Filled {
             self.settle();
         }
-        Some(held)
+        Some((held, now))
     }
 
-    /// Lets a read prolong or shorten the life of its entry, as the cache's
-    /// `Expiry` says. Runs the user's code.
-    pub(crate) fn expire_on_read(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>) {
+    /// Lets a read that is over `now` prolong or shorten the life of its entry, as
+    /// the cache's `Expiry` says. Runs the user's code.
+    pub(crate) fn expire_on_read(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>, now: u64) {
         let Some(expiry) = &hub.lifetimes.expiry else { return };
-        let current = until(self.deadlines.of(held.slot()), hub.lifetimes.now());
+        let current = until(self.deadlines.of(held.slot()), now);
         let wanted = expiry.on_read(held.key(), held.value(), current);
         if wanted == current {
             return;
         }
-        let now = hub.lifetimes.now();
         if self.deadlines.set_own(held.slot(), nanos(wanted), now) {
             self.visit(hub).reschedule(held.slot());
         }

@@ -9,6 +9,7 @@ use super::{Core, Hub, Shard};
 use crate::budget::{Cost, Credit};
 use crate::flight::{Flight, Purpose};
 use crate::hash::KeyHash;
+use crate::index::Aim;
 use crate::listener::Cause;
 use crate::policy::{Need, Notes};
 use crate::slab::Entry;
@@ -52,20 +53,18 @@ impl<K: Eq, V> Shard<K, V> {
         entry: Entry<K, V>,
     ) -> Short<K, V> {
         let mut locked = self.vault.lock();
-        if !self.is_calm(hub, &locked) {
+        let now = self.time(hub);
+        if !self.is_calm(hub, &locked, now) {
             return Short::NotTaken(entry);
         }
         let aim = locked.aim(hash.fragment());
         if let Some(old) = locked.find_from(aim, hash.fragment(), &entry.key) {
-            return Short::Stored(self.replace_plainly(hub, &mut locked, old, entry));
+            return Short::Stored(self.replace_plainly(hub, &mut locked, old, entry, now));
         }
         let Some(victim) = self.make_room_plainly(hub, &mut locked) else {
             return Short::NotTaken(entry);
         };
-        let slot = locked.add(aim, hash.fragment(), entry);
-        let (core, all) = locked.parts();
-        core.policy.on_insert(slot, &all);
-        core.tally.inserts += 1;
+        self.add_plainly(hub, &mut locked, (aim, hash), entry, now);
         Short::Stored(victim)
     }
 
@@ -83,11 +82,12 @@ impl<K: Eq, V> Shard<K, V> {
         V: Clone,
     {
         let mut locked = self.vault.lock();
-        if !self.is_quiet(hub, &locked) || locked.core().flights.remembers_any() {
+        let now = self.time(hub);
+        if !self.is_quiet(hub, &locked, now) || locked.core().flights.remembers_any() {
             return ShortBoarding::NotTaken;
         }
         if let Some(slot) = locked.find(hash.fragment(), key) {
-            self.note_plainly(hub, &mut locked, slot);
+            self.note_plainly(hub, &mut locked, slot, now);
             return ShortBoarding::Hit(locked.value(slot).clone());
         }
         let flights = &mut locked.core_mut().flights;
@@ -110,7 +110,8 @@ impl<K: Eq, V> Shard<K, V> {
         nanos: u64,
     ) -> Option<Victim<K, V>> {
         let mut locked = self.vault.lock();
-        if !self.is_quiet(hub, &locked) {
+        let now = self.time(hub);
+        if !self.is_quiet(hub, &locked, now) {
             return None;
         }
         let registered = locked.core_mut().flights.take(hash.fragment(), flight);
@@ -129,11 +130,10 @@ impl<K: Eq, V> Shard<K, V> {
         let key = key.expect("a load's key is shared by nobody else");
         let value = value.take().expect("a value is stored once");
         // Whoever had stored the key since would have overtaken the load.
-        let aim = locked.aim(hash.fragment());
-        let slot = locked.add(aim, hash.fragment(), Entry { key, value, tags: TagSet::default() });
-        let (core, all) = locked.parts();
-        core.policy.on_insert(slot, &all);
-        core.tally.inserts += 1;
+        let (aim, entry) =
+            (locked.aim(hash.fragment()), Entry { key, value, tags: TagSet::default() });
+        self.add_plainly(hub, &mut locked, (aim, hash), entry, now);
+        let core = locked.core_mut();
         core.tally.loads += 1;
         core.tally.load_nanos += nanos;
         Some(victim)
@@ -161,17 +161,61 @@ impl<K: Eq, V> Shard<K, V> {
         Some(None)
     }
 
-    /// Whether a visit would find nothing to tidy up, nobody to wait for or to
-    /// overtake, and no entry that is more than key and value.
+    /// Adds an entry for which there is room.
     #[inline]
-    fn is_calm(&self, hub: &Hub<K, V>, locked: &Locked<'_, K, V, Core<K, V>>) -> bool {
-        self.is_quiet(hub, locked) && locked.core().flights.is_empty()
+    fn add_plainly(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+        (aim, hash): (Aim, KeyHash),
+        entry: Entry<K, V>,
+        now: Option<u64>,
+    ) {
+        let begin = |core: &mut Core<K, V>, slot| {
+            if let Some(now) = now {
+                self.begin_life(hub, core, slot, hash.fragment(), now);
+            }
+        };
+        let slot = locked.add(aim, hash.fragment(), entry, begin);
+        let (core, all) = locked.parts();
+        core.policy.on_insert(slot, &all);
+        core.tally.inserts += 1;
+    }
+
+    /// What time it is, if that matters: if an entry here may have a deadline.
+    #[inline]
+    fn time(&self, hub: &Hub<K, V>) -> Option<u64> {
+        (!self.deadlines.is_unused()).then(|| hub.lifetimes.now())
+    }
+
+    /// Starts the life of the entry at `slot`, before readers can find it.
+    #[inline(never)]
+    fn begin_life(&self, hub: &Hub<K, V>, core: &mut Core<K, V>, slot: Slot, hash: u32, now: u64) {
+        let span = hub.lifetimes.usual_span(u64::from(hash));
+        self.deadlines.begin_at(now, &mut core.schedule, slot, span, &hub.lifetimes);
+    }
+
+    /// Whether a visit would find nothing to tidy up, nobody to wait for or to
+    /// overtake, and no entry that is more than key, value and deadline.
+    #[inline]
+    fn is_calm(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &Locked<'_, K, V, Core<K, V>>,
+        now: Option<u64>,
+    ) -> bool {
+        self.is_quiet(hub, locked, now) && locked.core().flights.is_empty()
     }
 
     /// Like [`is_calm`](Shard::is_calm), but that keys may be being loaded.
     #[inline]
-    fn is_quiet(&self, hub: &Hub<K, V>, locked: &Locked<'_, K, V, Core<K, V>>) -> bool {
-        self.deadlines.is_unused()
+    fn is_quiet(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &Locked<'_, K, V, Core<K, V>>,
+        now: Option<u64>,
+    ) -> bool {
+        now.is_none_or(|now| !locked.core().schedule.is_due(now))
             && self.vault.is_without_tags()
             && !self.is_stale(hub)
             && !self.gauge.has_doomed.load(Ordering::SeqCst)
@@ -188,18 +232,34 @@ impl<K: Eq, V> Shard<K, V> {
         locked: &mut Locked<'_, K, V, Core<K, V>>,
         old: Slot,
         entry: Entry<K, V>,
+        now: Option<u64>,
     ) -> Option<Entry<K, V>> {
-        self.note_plainly(hub, locked, old);
-        let new = locked.fill(locked.hash(old), 1, entry);
+        self.note_plainly(hub, locked, old, None);
+        let hash = locked.hash(old);
+        let new = locked.fill(hash, 1, entry);
+        if let Some(now) = now {
+            self.begin_life(hub, locked.core_mut(), new, hash, now);
+        }
         let left = locked.swing(old, new);
         let core = locked.core_mut();
+        core.schedule.cancel(old);
         core.policy.on_move(old, new);
         core.tally.inserts += 1;
         core.tally.removals[Cause::Replaced as usize] += 1;
         self.owned(left)
     }
 
-    fn note_plainly(&self, hub: &Hub<K, V>, locked: &mut Locked<'_, K, V, Core<K, V>>, slot: Slot) {
+    /// A use of `slot`, as [`note_use`](super::Visit::note_use) has it.
+    fn note_plainly(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+        slot: Slot,
+        now: Option<u64>,
+    ) {
+        if let Some(now) = now {
+            self.deadlines.touch(slot, now);
+        }
         match hub.notes {
             Notes::Nothing => {}
             Notes::Count => locked.bump(slot),
@@ -228,6 +288,7 @@ impl<K: Eq, V> Shard<K, V> {
     ) -> Option<Victim<K, V>> {
         let (core, all) = locked.parts();
         let slot = core.policy.evict(need, &all)?;
+        core.schedule.cancel(slot);
         core.tally.removals[Cause::Size as usize] += 1;
         Some(self.owned(locked.remove(slot)))
     }
