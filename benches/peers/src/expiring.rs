@@ -1,7 +1,7 @@
 //! Caches whose entries expire, by each rule that each library knows.
 
 use crate::peer::Peer;
-use larder::{Cache, Clock, SystemClock};
+use larder::{Builder, Cache};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,9 @@ impl Contender {
     #[must_use]
     pub fn build(self, capacity: usize) -> Box<dyn Peer<u64>> {
         match self.library {
-            Library::Larder => Box::new(larder(capacity, self.rule, SystemClock::default())),
+            Library::Larder => {
+                Box::new(larder(capacity, self.rule).build().expect("the settings are in order"))
+            }
             Library::Moka => Box::new(moka(capacity as u64, self.rule)),
             Library::MiniMoka => Box::new(mini_moka(capacity as u64, self.rule)),
             Library::QuickCache => Box::new(quick_cache::sync::Cache::new(capacity)),
@@ -108,21 +110,17 @@ impl fmt::Display for Contender {
     }
 }
 
-/// A cache of larder's that goes by `clock`.
-///
-/// # Panics
-/// If larder refuses the settings.
+/// A cache of larder's, to be built with whatever else it needs.
 #[must_use]
-pub fn larder(capacity: usize, rule: Rule, clock: impl Clock + 'static) -> Cache<u64, u64> {
-    let builder = Cache::builder().capacity(capacity).clock(clock);
-    let builder = match rule {
+pub fn larder(capacity: usize, rule: Rule) -> Builder<u64, u64> {
+    let builder = Cache::builder().capacity(capacity);
+    match rule {
         Rule::Never => builder,
         Rule::Ttl => builder.time_to_live(LIFETIME),
         Rule::Tti => builder.time_to_idle(LIFETIME),
         Rule::Both => builder.time_to_live(LIFETIME).time_to_idle(LIFETIME),
         Rule::PerEntry => builder.expiry(larder::after_access(|_: &u64, _: &u64| LIFETIME)),
-    };
-    builder.build().expect("the settings are in order")
+    }
 }
 
 fn moka(capacity: u64, rule: Rule) -> moka::sync::Cache<u64, u64> {

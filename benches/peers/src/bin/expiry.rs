@@ -203,7 +203,8 @@ fn time_of_maintenance() -> Duration {
 /// A cache whose entries all end a [`LIFETIME`] from now, by the clock.
 fn a_million() -> (larder::Cache<u64, u64>, ManualClock) {
     let clock = ManualClock::new();
-    let cache = larder(MILLION, Rule::Ttl, clock.clone());
+    let builder = larder(MILLION, Rule::Ttl).clock(clock.clone());
+    let cache = builder.build().expect("the settings are in order");
     cache.insert_all(0..MILLION as u64);
     assert_eq!(cache.len(), MILLION);
     (cache, clock)
