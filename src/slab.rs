@@ -141,6 +141,13 @@ impl<K, V> Slab<K, V> {
         self.cell(slot).hash.load(Ordering::Acquire)
     }
 
+    /// The hash and the noted hits of the entry at `slot`.
+    #[inline]
+    pub(crate) fn hash_and_hits(&self, slot: Slot) -> (u32, u8) {
+        let cell = self.cell(slot);
+        (cell.hash.load(Ordering::Acquire), cell.hits.load(Ordering::Relaxed))
+    }
+
     /// What `look` says of the cell of a slot that a reader has found, or what
     /// `gone` says if it was emptied since, and is not there any more.
     #[inline(always)]

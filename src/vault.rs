@@ -23,7 +23,7 @@ use crate::hazard::{Pin, Retired, Salt, Watchers, Word, is_watched};
 use crate::index::{Aim, Blocks, Index};
 pub(crate) use crate::index::{Cursor, Sight};
 use crate::slab::{Cell, EmptyCells, Entry, Slab};
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 use crate::steady::Steady;
 use crate::sync::modelled::{Mutex, MutexGuard, thread};
 use crate::tags::TagSet;
@@ -683,5 +683,11 @@ impl<K, V> Residents for View<'_, K, V> {
     #[inline]
     fn set_hits(&self, slot: Slot, hits: u8) {
         self.slab.set_hits(slot, hits);
+    }
+
+    #[inline]
+    fn look(&self, slot: Slot) -> Seen {
+        let (hash, hits) = self.slab.hash_and_hits(slot);
+        Seen::new(hash, self.weight(slot), hits)
     }
 }

@@ -138,15 +138,15 @@ impl Several {
         match (operation, place) {
             (0..=2, None) => {
                 self.weights.0.borrow_mut()[slot.index()] = self.some_weight(script);
-                self.lanes.push(lane, slot, &self.weights);
+                self.lanes.push(lane, slot, self.weights.weight(slot));
                 self.model[lane].push(slot);
             }
             (3, Some((from, at))) => {
-                self.lanes.remove(slot, &self.weights);
+                self.lanes.remove(slot, self.weights.weight(slot));
                 self.model[from].remove(at);
             }
             (4, Some((from, at))) => {
-                self.lanes.move_to(lane, slot, &self.weights);
+                self.lanes.move_to(lane, slot, self.weights.weight(slot));
                 self.model[from].remove(at);
                 self.model[lane].push(slot);
             }

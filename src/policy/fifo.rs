@@ -2,7 +2,7 @@
 
 use super::{Need, Notes, Policy};
 use crate::slot::links::{Links, List};
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 
 #[derive(Default)]
 pub(super) struct Fifo {
@@ -15,7 +15,7 @@ impl Policy for Fifo {
         Notes::Nothing
     }
 
-    fn on_insert(&mut self, slot: Slot, _all: &dyn Residents) {
+    fn on_insert(&mut self, slot: Slot, _seen: Seen, _all: &dyn Residents) {
         self.queue.push_hottest(&mut self.links, slot);
     }
 

@@ -13,7 +13,7 @@
 
 use super::{Need, Notes, Policy};
 use crate::slot::links::{Links, List};
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 use std::collections::BTreeMap;
 
 /// What is known of one entry.
@@ -118,7 +118,7 @@ impl Policy for Lfu {
         self.age();
     }
 
-    fn on_insert(&mut self, slot: Slot, _all: &dyn Residents) {
+    fn on_insert(&mut self, slot: Slot, _seen: Seen, _all: &dyn Residents) {
         if self.usage.len() <= slot.index() {
             self.usage.resize(slot.index() + 1, Usage::default());
         }

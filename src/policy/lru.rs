@@ -2,7 +2,7 @@
 
 use super::{Need, Notes, Policy};
 use crate::slot::links::{Links, List};
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 
 #[derive(Default)]
 pub(super) struct Lru {
@@ -19,7 +19,7 @@ impl Policy for Lru {
         self.by_use.move_hottest(&mut self.links, slot);
     }
 
-    fn on_insert(&mut self, slot: Slot, _all: &dyn Residents) {
+    fn on_insert(&mut self, slot: Slot, _seen: Seen, _all: &dyn Residents) {
         self.by_use.push_hottest(&mut self.links, slot);
     }
 

@@ -14,7 +14,7 @@ mod s3_fifo;
 mod sieve;
 mod tiny_lfu;
 
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 use adaptive::{Adaptive, Favour, Guide};
 use std::fmt;
 use std::str::FromStr;
@@ -50,7 +50,9 @@ pub(crate) trait Policy: Send + Sync {
     /// A use of `slot`: a hit that was noted in order, or a new value.
     fn on_hit(&mut self, _slot: Slot) {}
 
-    fn on_insert(&mut self, slot: Slot, all: &dyn Residents);
+    /// An entry has come in, and this is what there is to see of it: nobody has
+    /// hit it yet.
+    fn on_insert(&mut self, slot: Slot, seen: Seen, all: &dyn Residents);
 
     /// `slot` leaves for another reason than this policy's choice.
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents);
@@ -333,7 +335,7 @@ impl std::error::Error for ParseEvictionError {}
 /// Whether a candidate takes the place of the entry that would make way: who
 /// has more uses for its weight. Each is `(uses, weight)`.
 fn wins(candidate: (u8, u32), victim: (u8, u32)) -> bool {
-    let value = |uses: u8, other: u32| u64::from(uses) * u64::from(other);
+    let value = |uses: u8, other: u32| u64::from(uses) * u64::from(other.max(1));
     value(candidate.0, victim.1) > value(victim.0, candidate.1)
 }
 

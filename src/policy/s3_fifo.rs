@@ -12,7 +12,7 @@
 use super::{Need, Notes, Policy, by_hits};
 use crate::slot::ghosts::Ghosts;
 use crate::slot::lanes::Lanes;
-use crate::slot::{HITS_MAX, Residents, Slot};
+use crate::slot::{HITS_MAX, Residents, Seen, Slot};
 
 const SMALL: usize = 0;
 const MAIN: usize = 1;
@@ -30,28 +30,27 @@ pub(super) struct S3Fifo {
 }
 
 impl S3Fifo {
-    /// Looks at the oldest entry of the small queue: it leaves, and is
-    /// remembered, or it moves on.
-    fn pass_small(&mut self, slot: Slot, stays: bool, all: &dyn Residents) -> Option<Slot> {
-        if stays || all.hits(slot) >= PROOF {
+    /// Whether the oldest entry of the small queue leaves, and is remembered;
+    /// otherwise it moves on.
+    fn pass_small(&mut self, slot: Slot, seen: Seen, stays: bool, all: &dyn Residents) -> bool {
+        if stays || seen.hits >= PROOF {
             all.set_hits(slot, 0);
-            self.lanes.move_to(MAIN, slot, all);
-            return None;
+            self.lanes.move_to(MAIN, slot, seen.weight());
+            return false;
         }
-        self.ghosts.remember(all.hash(slot), self.reach());
-        Some(slot)
+        self.ghosts.remember(seen.hash(), self.reach());
+        true
     }
 
-    /// Looks at the oldest entry of the main queue: it leaves, or goes round
-    /// again for one of its hits.
-    fn pass_main(&mut self, slot: Slot, stays: bool, all: &dyn Residents) -> Option<Slot> {
-        let hits = all.hits(slot);
+    /// Whether the oldest entry of the main queue leaves; otherwise it goes round
+    /// again, for one of its hits.
+    fn pass_main(&mut self, slot: Slot, hits: u8, stays: bool, all: &dyn Residents) -> bool {
         if hits == 0 && !stays {
-            return Some(slot);
+            return true;
         }
         all.set_hits(slot, hits.saturating_sub(1));
-        self.lanes.move_to(MAIN, slot, all);
-        None
+        self.lanes.turn(MAIN);
+        false
     }
 
     /// As many ghosts as entries that the main queue has room for: those it
@@ -72,9 +71,9 @@ impl Policy for S3Fifo {
         Notes::Count
     }
 
-    fn on_insert(&mut self, slot: Slot, all: &dyn Residents) {
-        let is_back = self.ghosts.take(all.hash(slot), self.reach());
-        self.lanes.push(if is_back { MAIN } else { SMALL }, slot, all);
+    fn on_insert(&mut self, slot: Slot, seen: Seen, _all: &dyn Residents) {
+        let is_back = self.ghosts.take(seen.hash(), self.reach());
+        self.lanes.push(if is_back { MAIN } else { SMALL }, slot, seen.weight());
     }
 
     fn on_move(&mut self, from: Slot, to: Slot) {
@@ -82,7 +81,7 @@ impl Policy for S3Fifo {
     }
 
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
-        self.lanes.remove(slot, all);
+        self.lanes.remove(slot, all.weight(slot));
     }
 
     fn on_reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
@@ -104,18 +103,19 @@ impl Policy for S3Fifo {
         loop {
             let lane = if self.small_is_due() { SMALL } else { MAIN };
             let slot = self.lanes.coldest(lane)?;
-            let stays = need == Need::Weight && all.weight(slot) == 0;
+            let mut seen = all.look(slot);
+            let stays = need == Need::Weight && seen.weight() == 0;
             if looks == 0 {
-                all.set_hits(slot, 0);
+                seen.hits = 0;
             }
             looks = looks.saturating_sub(1);
             let leaves = match lane {
-                SMALL => self.pass_small(slot, stays, all),
-                _ => self.pass_main(slot, stays, all),
+                SMALL => self.pass_small(slot, seen, stays, all),
+                _ => self.pass_main(slot, seen.hits, stays, all),
             };
-            if let Some(victim) = leaves {
-                self.lanes.remove(victim, all);
-                return Some(victim);
+            if leaves {
+                self.lanes.remove(slot, seen.weight());
+                return Some(slot);
             }
         }
     }

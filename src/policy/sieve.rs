@@ -10,7 +10,7 @@
 
 use super::{Need, Notes, Policy, by_hits};
 use crate::slot::links::{Links, List};
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 
 #[derive(Default)]
 pub(super) struct Sieve {
@@ -21,9 +21,10 @@ pub(super) struct Sieve {
 }
 
 impl Sieve {
-    fn give_up(&mut self, victim: Slot, all: &dyn Residents) -> Slot {
-        self.hand = Some(victim);
-        self.on_remove(victim, all);
+    #[inline]
+    fn give_up(&mut self, victim: Slot) -> Slot {
+        self.hand = self.links.hotter(victim);
+        self.queue.remove(&mut self.links, victim);
         victim
     }
 }
@@ -33,7 +34,7 @@ impl Policy for Sieve {
         Notes::Count
     }
 
-    fn on_insert(&mut self, slot: Slot, _all: &dyn Residents) {
+    fn on_insert(&mut self, slot: Slot, _seen: Seen, _all: &dyn Residents) {
         self.queue.push_hottest(&mut self.links, slot);
     }
 
@@ -62,7 +63,7 @@ impl Policy for Sieve {
         // unless readers set new marks as fast as the hand moves.
         for _ in 0..2 * self.queue.len() {
             if helps(at) && all.hits(at) == 0 {
-                return Some(self.give_up(at, all));
+                return Some(self.give_up(at));
             }
             if helps(at) {
                 all.set_hits(at, 0);
@@ -70,7 +71,7 @@ impl Policy for Sieve {
             at = self.links.hotter(at).or(self.queue.coldest())?;
         }
         let anyone = self.queue.iter(&self.links).find(|slot| helps(*slot))?;
-        Some(self.give_up(anyone, all))
+        Some(self.give_up(anyone))
     }
 
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {

@@ -51,7 +51,8 @@ impl Bench {
         if self.residents.insert(slot) {
             self.book.weights[slot.index()] = weight;
             self.book.set_hits(slot, 0);
-            self.policy.on_insert(slot, &self.book);
+            let seen = self.book.look(slot);
+            self.policy.on_insert(slot, seen, &self.book);
         }
     }
 

@@ -16,7 +16,7 @@
 use super::{Need, Notes, Policy, by_hits};
 use crate::slot::lanes::Lanes;
 use crate::slot::sketch::Sketch;
-use crate::slot::{HITS_MAX, Residents, Slot};
+use crate::slot::{HITS_MAX, Residents, Seen, Slot};
 
 const WINDOW: usize = 0;
 const PROBATION: usize = 1;
@@ -50,9 +50,9 @@ impl TinyLfu {
         for _ in 0..self.lanes.len(WINDOW) * 2 {
             let slot = self.lanes.coldest(WINDOW)?;
             if self.credit(slot, all) > 0 {
-                self.lanes.move_to(WINDOW, slot, all);
+                self.lanes.turn(WINDOW);
             } else if need == Need::Weight && all.weight(slot) == 0 {
-                self.lanes.move_to(PROBATION, slot, all);
+                self.lanes.move_to(PROBATION, slot, all.weight(slot));
             } else {
                 return Some(slot);
             }
@@ -80,7 +80,7 @@ impl TinyLfu {
                 self.promote(slot, all);
             } else if need == Need::Weight && all.weight(slot) == 0 {
                 // It would only come round again here.
-                self.lanes.move_to(PROTECTED, slot, all);
+                self.lanes.move_to(PROTECTED, slot, all.weight(slot));
             } else {
                 return Some(slot);
             }
@@ -88,7 +88,7 @@ impl TinyLfu {
     }
 
     fn promote(&mut self, slot: Slot, all: &dyn Residents) {
-        self.lanes.move_to(PROTECTED, slot, all);
+        self.lanes.move_to(PROTECTED, slot, all.weight(slot));
         for _ in 0..self.lanes.len(PROTECTED) {
             let protected = self.lanes.weight(PROTECTED);
             if protected * PROTECTED_DENOMINATOR <= self.main_weight() * PROTECTED_NUMERATOR {
@@ -103,7 +103,7 @@ impl TinyLfu {
     fn demote_one(&mut self, all: &dyn Residents) -> Option<()> {
         let slot = self.lanes.coldest(PROTECTED)?;
         let lane = if self.credit(slot, all) > 0 { PROTECTED } else { PROBATION };
-        self.lanes.move_to(lane, slot, all);
+        self.lanes.move_to(lane, slot, all.weight(slot));
         Some(())
     }
 
@@ -130,7 +130,7 @@ impl TinyLfu {
     fn contest(&mut self, candidate: Slot, victim: Slot, all: &dyn Residents) -> Slot {
         let frequency = |slot| self.sketch.estimate(all.hash(slot));
         if frequency(candidate) > frequency(victim) {
-            self.lanes.move_to(PROBATION, candidate, all);
+            self.lanes.move_to(PROBATION, candidate, all.weight(candidate));
             victim
         } else {
             candidate
@@ -143,17 +143,17 @@ impl Policy for TinyLfu {
         Notes::Count
     }
 
-    fn on_insert(&mut self, slot: Slot, all: &dyn Residents) {
-        self.lanes.push(WINDOW, slot, all);
+    fn on_insert(&mut self, slot: Slot, seen: Seen, all: &dyn Residents) {
+        self.lanes.push(WINDOW, slot, seen.weight());
         self.sketch.fit(self.lanes.total_len());
-        self.sketch.add(all.hash(slot), 1);
+        self.sketch.add(seen.hash(), 1);
         // While there is free room, nobody has to win a contest for it.
         while !self.is_crowded
             && self.lanes.weight(WINDOW) > self.window_target()
             && self.lanes.len(WINDOW) > 1
         {
             let Some(oldest) = self.lanes.coldest(WINDOW) else { break };
-            self.lanes.move_to(PROBATION, oldest, all);
+            self.lanes.move_to(PROBATION, oldest, all.weight(oldest));
         }
         self.is_crowded = false;
     }
@@ -163,7 +163,7 @@ impl Policy for TinyLfu {
     }
 
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
-        self.lanes.remove(slot, all);
+        self.lanes.remove(slot, all.weight(slot));
     }
 
     fn on_reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
@@ -184,7 +184,7 @@ impl Policy for TinyLfu {
                 self.lanes.iter(WINDOW).find(|s| need == Need::Entry || all.weight(*s) > 0)?
             }
         };
-        self.lanes.remove(leaves, all);
+        self.lanes.remove(leaves, all.weight(leaves));
         self.is_crowded = true;
         Some(leaves)
     }

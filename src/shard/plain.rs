@@ -13,7 +13,7 @@ use crate::index::Aim;
 use crate::listener::Cause;
 use crate::policy::{Need, Notes};
 use crate::slab::Entry;
-use crate::slot::Slot;
+use crate::slot::{Seen, Slot};
 use crate::sync::modelled;
 use crate::tags::TagSet;
 use crate::vault::{Left, Locked};
@@ -178,7 +178,7 @@ impl<K: Eq, V> Shard<K, V> {
         };
         let slot = locked.add(aim, hash.fragment(), entry, begin);
         let (core, all) = locked.parts();
-        core.policy.on_insert(slot, &all);
+        core.policy.on_insert(slot, Seen::new(hash.fragment(), 1, 0), &all);
         core.tally.inserts += 1;
     }
 

@@ -17,7 +17,7 @@ use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
 use crate::slab::Entry;
-use crate::slot::Slot;
+use crate::slot::{Residents, Slot};
 use crate::vault::{Left, Locked};
 
 /// What is known of an entry before it is stored.
@@ -150,7 +150,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         let slot = self.fill(incoming, entry);
         self.locked_mut().link(slot);
         let (core, all) = self.locked_mut().parts();
-        core.policy.on_insert(slot, &all);
+        core.policy.on_insert(slot, all.look(slot), &all);
         core.weight += incoming.cost.weight;
         core.tally.inserts += 1;
     }

@@ -7,6 +7,17 @@
 
 const BUCKET: usize = 8;
 
+/// A bucket is one number, its newest cell in the lowest bits, so that all
+/// cells are looked at together.
+type Bucket = u128;
+const CELL_BITS: u32 = 16;
+
+/// A one in each cell.
+const ONES: Bucket = 0x0001_0001_0001_0001_0001_0001_0001_0001;
+const TOPS: Bucket = ONES << (CELL_BITS - 1);
+/// What is kept of the hash, in each cell.
+const MARKS: Bucket = ONES * (u16::MAX & !EPOCH_MASK) as Bucket;
+
 /// An epoch's number in a cell, which wraps around.
 const EPOCH_BITS: u32 = 5;
 const EPOCH_MASK: u16 = (1 << EPOCH_BITS) - 1;
@@ -14,86 +25,94 @@ const EPOCH_MASK: u16 = (1 << EPOCH_BITS) - 1;
 /// So many epochs make up a reach.
 const EPOCHS: usize = 8;
 
-const EMPTY: u16 = 0;
+/// No mark is 0.
+const EMPTY: Bucket = 0;
 
 #[derive(Default)]
 pub(crate) struct Ghosts {
-    buckets: Vec<[u16; BUCKET]>,
+    buckets: Vec<Bucket>,
     epoch: u16,
     /// Departures in this epoch.
     departures: usize,
+    /// The table is large enough for a reach of this.
+    fits: usize,
 }
 
 impl Ghosts {
     /// Remembers that the entry with `hash` left; `reach` is how many later
     /// departures it shall be remembered for.
+    #[inline]
     pub(crate) fn remember(&mut self, hash: u32, reach: usize) {
-        let wanted = buckets_for(reach);
-        if wanted > self.buckets.len() {
-            self.grow(wanted);
+        if reach > self.fits || self.buckets.is_empty() {
+            self.grow(reach);
         }
         self.departures += 1;
         if self.departures >= epoch_len(reach) {
             self.departures = 0;
             self.epoch = (self.epoch + 1) & EPOCH_MASK;
         }
-        let (bucket, mark) = self.place(hash);
-        let cells = &mut self.buckets[bucket];
-        let former = *cells;
-        cells[0] = mark << EPOCH_BITS | self.epoch;
-        cells[1..].copy_from_slice(&former[..BUCKET - 1]);
+        let (at, mark) = self.place(hash);
+        let bucket = &mut self.buckets[at];
+        *bucket = *bucket << CELL_BITS | Bucket::from(mark | self.epoch);
     }
 
     /// Forgets the entry with `hash` and says whether it was among the last
     /// `reach` that left, or nearly so.
+    #[inline]
     pub(crate) fn take(&mut self, hash: u32, reach: usize) -> bool {
-        if self.buckets.is_empty() {
+        let (at, mark) = self.place(hash);
+        let Some(bucket) = self.buckets.get_mut(at) else { return false };
+        // Where nothing differs, the top bit stays. (Without the epochs, a cell
+        // has room to be shifted, so nothing is borrowed from the next.)
+        let differs = (*bucket ^ in_all_cells(mark)) & MARKS;
+        let found = (TOPS - (differs >> 1)) & TOPS;
+        if found == 0 {
             return false;
         }
-        let (bucket, mark) = self.place(hash);
-        let cells = &mut self.buckets[bucket];
-        // Looking at all of them takes fewer steps than stopping at the right one.
-        let mut found = 0_u32;
-        for (i, cell) in cells.iter().enumerate() {
-            found |= u32::from(*cell >> EPOCH_BITS == mark) << i;
-        }
-        let Some(newest) = cells.get(found.trailing_zeros() as usize) else { return false };
-        let is_recent = age(self.epoch, *newest) < reach / epoch_len(reach);
-        while found != 0 {
-            cells[found.trailing_zeros() as usize] = EMPTY;
-            found &= found - 1;
-        }
-        is_recent
+        let newest = *bucket >> (found.trailing_zeros() / CELL_BITS * CELL_BITS);
+        *bucket &= !(found | (found - (found >> (CELL_BITS - 1))));
+        age(self.epoch, newest as u16) < reach / epoch_len(reach)
     }
 
     /// Gives the memory back if the table is much larger than `reach` asks for.
     /// The ghosts go with it: a cache that has become small meets others soon.
     pub(crate) fn cut(&mut self, reach: usize) {
         if self.buckets.len() >= 2 * buckets_for(reach) {
-            self.buckets = Vec::new();
+            (self.buckets, self.fits) = (Vec::new(), 0);
         }
     }
 
     /// The low bits of a number pick the bucket. One more bit means: this one,
     /// or the one a table's length further on. Each ghost is in both.
-    fn grow(&mut self, buckets: usize) {
+    #[cold]
+    fn grow(&mut self, reach: usize) {
+        let buckets = buckets_for(reach);
         if self.buckets.is_empty() {
-            self.buckets = vec![[EMPTY; BUCKET]; buckets];
+            self.buckets = vec![EMPTY; buckets];
         }
         while self.buckets.len() < buckets {
             self.buckets.extend_from_within(..);
         }
+        self.fits = self.fits.max(reach);
     }
 
-    /// The bucket, and what stands for the hash in it, which is never 0.
+    /// The bucket, and what stands for the hash in a cell of it. As long as
+    /// there are no buckets, it is none of them.
     #[inline]
     fn place(&self, hash: u32) -> (usize, u16) {
         // The index of the shard uses the low bits as they are; a product
         // makes the choice here independent of it.
         let spread = u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mark = (spread >> (64 - 16 + EPOCH_BITS)) as u16;
-        ((spread >> 16) as usize & (self.buckets.len() - 1), mark.max(1))
+        let mark = (spread >> (64 - CELL_BITS)) as u16 & !EPOCH_MASK;
+        let at = (spread >> 16) as usize & self.buckets.len().wrapping_sub(1);
+        (at, mark.max(1 << EPOCH_BITS))
     }
+}
+
+#[inline]
+fn in_all_cells(cell: u16) -> Bucket {
+    let half = ONES as u64 * u64::from(cell);
+    Bucket::from(half) << 64 | Bucket::from(half)
 }
 
 /// A quarter more cells than ghosts, so that buckets seldom overflow.

@@ -19,12 +19,21 @@ const LANE: u8 = 0b11;
 pub(crate) struct Lanes<const N: usize> {
     links: Links,
     lanes: [Lane; N],
+    /// Of all lanes.
+    total: Total,
     lane_of: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Total {
+    len: usize,
+    weight: u64,
 }
 
 impl<const N: usize> Default for Lanes<N> {
     fn default() -> Self {
-        Lanes { links: Links::default(), lanes: [Lane::default(); N], lane_of: Vec::new() }
+        let (links, lanes) = (Links::default(), [Lane::default(); N]);
+        Lanes { links, lanes, total: Total::default(), lane_of: Vec::new() }
     }
 }
 
@@ -57,34 +66,62 @@ impl<const N: usize> Lanes<N> {
 
     #[inline]
     fn place(&mut self, slot: Slot, lane: usize) {
-        if self.lane_of.len() <= slot.index() {
-            self.lane_of.resize(slot.index() + 1, 0);
-        }
-        let byte = &mut self.lane_of[slot.index()];
+        let Some(byte) = self.lane_of.get_mut(slot.index()) else {
+            return self.grow(slot, lane);
+        };
         *byte = (*byte & !LANE) | lane as u8;
+    }
+
+    #[cold]
+    fn grow(&mut self, slot: Slot, lane: usize) {
+        self.lane_of.resize(slot.index(), 0);
+        self.lane_of.push(lane as u8);
     }
 
     /// Adds `slot`, which stands in no lane, at the hot end of `lane`.
     #[inline]
-    pub(crate) fn push(&mut self, lane: usize, slot: Slot, all: &dyn Residents) {
+    pub(crate) fn push(&mut self, lane: usize, slot: Slot, weight: u32) {
+        self.enter(lane, slot, weight);
+        self.total.len += 1;
+        self.total.weight += u64::from(weight);
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, lane: usize, slot: Slot, weight: u32) {
         self.place(slot, lane);
-        self.lanes[lane].list.push_hottest(&mut self.links, slot);
-        self.lanes[lane].weight += u64::from(all.weight(slot));
+        let lane = &mut self.lanes[lane];
+        lane.list.push_hottest(&mut self.links, slot);
+        lane.weight += u64::from(weight);
     }
 
     #[inline]
-    pub(crate) fn remove(&mut self, slot: Slot, all: &dyn Residents) {
+    pub(crate) fn remove(&mut self, slot: Slot, weight: u32) {
+        self.leave(slot, weight);
+        self.total.len -= 1;
+        self.total.weight -= u64::from(weight);
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, slot: Slot, weight: u32) {
         let lane = self.lane(slot);
         let lane = &mut self.lanes[lane];
         lane.list.remove(&mut self.links, slot);
-        lane.weight -= u64::from(all.weight(slot));
+        lane.weight -= u64::from(weight);
     }
 
     /// Moves `slot` from where it stands to the hot end of `lane`.
+    pub(crate) fn move_to(&mut self, lane: usize, slot: Slot, weight: u32) {
+        self.leave(slot, weight);
+        self.enter(lane, slot, weight);
+    }
+
+    /// Moves the coldest of `lane` to its hot end.
     #[inline]
-    pub(crate) fn move_to(&mut self, lane: usize, slot: Slot, all: &dyn Residents) {
-        self.remove(slot, all);
-        self.push(lane, slot, all);
+    pub(crate) fn turn(&mut self, lane: usize) {
+        let list = &mut self.lanes[lane].list;
+        if let Some(slot) = list.coldest() {
+            list.move_hottest(&mut self.links, slot);
+        }
     }
 
     /// Puts `to`, which stands in no lane, in the place of `from`. It counts
@@ -97,8 +134,10 @@ impl<const N: usize> Lanes<N> {
 
     pub(crate) fn reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
         let lane = self.lane(slot);
-        let lane = &mut self.lanes[lane];
-        lane.weight = lane.weight - u64::from(was) + u64::from(all.weight(slot));
+        let (was, is) = (u64::from(was), u64::from(all.weight(slot)));
+        for weight in [&mut self.lanes[lane].weight, &mut self.total.weight] {
+            *weight = *weight - was + is;
+        }
     }
 
     #[inline]
@@ -118,12 +157,12 @@ impl<const N: usize> Lanes<N> {
 
     #[inline]
     pub(crate) fn total_len(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.list.len()).sum()
+        self.total.len
     }
 
     #[inline]
     pub(crate) fn total_weight(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.weight).sum()
+        self.total.weight
     }
 
     /// From the coldest to the hottest of `lane`.
@@ -133,6 +172,11 @@ impl<const N: usize> Lanes<N> {
 
     /// Checks that weights and marks agree with the queues.
     pub(crate) fn validate(&self, all: &dyn Residents) -> Result<(), String> {
+        let len: usize = self.lanes.iter().map(|lane| lane.list.len()).sum();
+        let weight: u64 = self.lanes.iter().map(|lane| lane.weight).sum();
+        if (len, weight) != (self.total_len(), self.total_weight()) {
+            return Err(format!("lanes: {len} entries weigh {weight}, which are not all"));
+        }
         for lane in 0..N {
             let weight: u64 = self.iter(lane).map(|slot| u64::from(all.weight(slot))).sum();
             if weight != self.weight(lane) {

@@ -36,12 +36,18 @@ impl Links {
     }
 
     #[inline]
-    fn pair_mut(&mut self, slot: Slot) -> &mut Pair {
-        if slot.index() >= self.pairs.len() {
-            let lonely = Pair { colder: Slot::NONE, hotter: Slot::NONE };
-            self.pairs.resize(slot.index() + 1, lonely);
+    fn set(&mut self, slot: Slot, pair: Pair) {
+        match self.pairs.get_mut(slot.index()) {
+            Some(place) => *place = pair,
+            None => self.grow(slot, pair),
         }
-        &mut self.pairs[slot.index()]
+    }
+
+    #[cold]
+    fn grow(&mut self, slot: Slot, pair: Pair) {
+        let lonely = Pair { colder: Slot::NONE, hotter: Slot::NONE };
+        self.pairs.resize(slot.index(), lonely);
+        self.pairs.push(pair);
     }
 }
 
@@ -79,9 +85,9 @@ impl List {
 
     #[inline]
     pub(crate) fn push_hottest(&mut self, links: &mut Links, slot: Slot) {
-        *links.pair_mut(slot) = Pair { colder: self.hottest, hotter: Slot::NONE };
+        links.set(slot, Pair { colder: self.hottest, hotter: Slot::NONE });
         match Slot::from_raw(self.hottest) {
-            Some(neighbour) => links.pair_mut(neighbour).hotter = slot.raw(),
+            Some(neighbour) => links.pairs[neighbour.index()].hotter = slot.raw(),
             None => self.coldest = slot.raw(),
         }
         self.hottest = slot.raw();
@@ -90,11 +96,11 @@ impl List {
 
     /// Puts `slot` just on the cold side of `before`, which is in this list.
     pub(crate) fn insert_colder(&mut self, links: &mut Links, slot: Slot, before: Slot) {
-        let colder = links.pair_mut(before).colder;
-        *links.pair_mut(slot) = Pair { colder, hotter: before.raw() };
-        links.pair_mut(before).colder = slot.raw();
+        let colder = links.pairs[before.index()].colder;
+        links.set(slot, Pair { colder, hotter: before.raw() });
+        links.pairs[before.index()].colder = slot.raw();
         match Slot::from_raw(colder) {
-            Some(neighbour) => links.pair_mut(neighbour).hotter = slot.raw(),
+            Some(neighbour) => links.pairs[neighbour.index()].hotter = slot.raw(),
             None => self.coldest = slot.raw(),
         }
         self.weighty_from = Slot::NONE;
@@ -123,7 +129,7 @@ impl List {
     #[inline]
     pub(crate) fn replace(&mut self, links: &mut Links, from: Slot, to: Slot) {
         let Pair { colder, hotter } = links.pairs[from.index()];
-        *links.pair_mut(to) = Pair { colder, hotter };
+        links.set(to, Pair { colder, hotter });
         match Slot::from_raw(colder) {
             Some(neighbour) => links.pairs[neighbour.index()].hotter = to.raw(),
             None => self.coldest = to.raw(),

@@ -55,6 +55,31 @@ impl Slot {
     }
 }
 
+/// What there is to see of one entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seen {
+    /// Both in one, so that all of it fits into two registers.
+    hash_and_weight: u64,
+    pub(crate) hits: u8,
+}
+
+impl Seen {
+    #[inline]
+    pub(crate) fn new(hash: u32, weight: u32, hits: u8) -> Self {
+        Seen { hash_and_weight: u64::from(hash) << 32 | u64::from(weight), hits }
+    }
+
+    #[inline]
+    pub(crate) fn hash(self) -> u32 {
+        (self.hash_and_weight >> 32) as u32
+    }
+
+    #[inline]
+    pub(crate) fn weight(self) -> u32 {
+        self.hash_and_weight as u32
+    }
+}
+
 /// What a policy may see of the entries: hashes, weights and noted hits.
 ///
 /// The slab implements it; so does a `Vec` in the policies' own tests.
@@ -70,6 +95,11 @@ pub(crate) trait Residents {
     fn hits(&self, slot: Slot) -> u8;
 
     fn set_hits(&self, slot: Slot, hits: u8);
+
+    /// All three at once: who wants more than one of them goes there once.
+    fn look(&self, slot: Slot) -> Seen {
+        Seen::new(self.hash(slot), self.weight(slot), self.hits(slot))
+    }
 }
 
 /// Two bits are enough for a clock's hand (S3-FIFO, section 4), and a hot

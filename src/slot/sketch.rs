@@ -9,6 +9,9 @@
 const COUNTER_MAX: u64 = 15;
 const ROWS: usize = 4;
 
+/// One word of each row.
+type Block = [u64; ROWS];
+
 /// Fewer words make small caches forget what they need: on loops a sketch
 /// sized to a cache of 100 entries has collisions enough to admit anyone.
 const WORDS_MIN: usize = 1024;
@@ -23,12 +26,14 @@ const SAMPLE_PER_ENTRY: usize = 10;
 
 #[derive(Default)]
 pub(crate) struct Sketch {
-    words: Vec<u64>,
+    blocks: Vec<Block>,
     /// Additions since the counts were last halved.
     added: usize,
     sample: usize,
     /// For how many entries there is room.
     fitted: usize,
+    /// How often the counts were halved.
+    age: u32,
 }
 
 impl Sketch {
@@ -36,7 +41,7 @@ impl Sketch {
     /// doubles; what was counted so far stays counted.
     #[inline]
     pub(crate) fn fit(&mut self, entries: usize) {
-        if entries != self.fitted || self.words.is_empty() {
+        if entries != self.fitted || self.blocks.is_empty() {
             self.refit(entries);
         }
     }
@@ -45,32 +50,37 @@ impl Sketch {
     fn refit(&mut self, entries: usize) {
         self.fitted = entries;
         self.sample = (entries.saturating_mul(SAMPLE_PER_ENTRY)).max(SAMPLE_MIN);
-        if self.words.is_empty() {
-            self.words = vec![0; WORDS_MIN];
+        if self.blocks.is_empty() {
+            self.blocks = vec![[0; ROWS]; WORDS_MIN / ROWS];
         }
         let wanted = words_for(entries);
-        while self.words.len() < wanted {
-            // The low bits of a number pick the words. One more bit means:
-            // these words, or those a table's length further on.
-            self.words.extend_from_within(..);
+        while self.words() < wanted {
+            // The low bits of a number pick the block. One more bit means: this
+            // one, or the one a table's length further on.
+            self.blocks.extend_from_within(..);
         }
+    }
+
+    fn words(&self) -> usize {
+        self.blocks.len() * ROWS
     }
 
     /// Gives back memory if `entries` residents need much less. What was counted
     /// so far stays counted, though more of it collides.
     pub(crate) fn cut(&mut self, entries: usize) {
         let wanted = words_for(entries).max(WORDS_MIN);
-        if self.words.len() < 2 * wanted {
+        if self.words() < 2 * wanted {
             return;
         }
-        while self.words.len() >= 2 * wanted {
+        while self.words() >= 2 * wanted {
             // The reverse of growth.
-            let half = self.words.len() / 2;
-            let (low, high) = self.words.split_at_mut(half);
-            low.iter_mut().zip(high).for_each(|(low, high)| *low = greater(*low, *high));
-            self.words.truncate(half);
+            let half = self.blocks.len() / 2;
+            let (low, high) = self.blocks.split_at_mut(half);
+            let pairs = low.as_flattened_mut().iter_mut().zip(high.as_flattened());
+            pairs.for_each(|(low, high)| *low = greater(*low, *high));
+            self.blocks.truncate(half);
         }
-        self.words.shrink_to_fit();
+        self.blocks.shrink_to_fit();
         self.refit(entries);
     }
 
@@ -78,18 +88,15 @@ impl Sketch {
     /// Returns whether it was.
     #[inline]
     pub(crate) fn add(&mut self, hash: u32, times: u8) -> bool {
-        if times == 0 || self.words.is_empty() {
-            return false;
-        }
-        let (block, picks) = self.place(hash);
-        let words: &mut [u64; ROWS] = (&mut self.words[block..block + ROWS]).try_into().unwrap();
-        for (row, word) in words.iter_mut().enumerate() {
+        let (at, picks) = self.place(hash);
+        let Some(block) = self.blocks.get_mut(at) else { return false };
+        for (row, word) in block.iter_mut().enumerate() {
             let shift = shift(picks, row);
             let free = COUNTER_MAX - ((*word >> shift) & COUNTER_MAX);
             *word += free.min(u64::from(times)) << shift;
         }
         self.added += usize::from(times);
-        let is_time = self.added >= self.sample;
+        let is_time = self.added >= self.sample && times > 0;
         if is_time {
             self.halve();
         }
@@ -99,33 +106,35 @@ impl Sketch {
     /// At least as often as `hash` was counted lately, up to 15.
     #[inline]
     pub(crate) fn estimate(&self, hash: u32) -> u8 {
-        if self.words.is_empty() {
-            return 0;
-        }
-        let (block, picks) = self.place(hash);
-        let words: &[u64; ROWS] = self.words[block..block + ROWS].try_into().unwrap();
-        let mut least = COUNTER_MAX;
-        for (row, word) in words.iter().enumerate() {
-            least = least.min((*word >> shift(picks, row)) & COUNTER_MAX);
-        }
-        least as u8
+        let (at, picks) = self.place(hash);
+        let Some(block) = self.blocks.get(at) else { return 0 };
+        let count = |row: usize| (block[row] >> shift(picks, row)) & COUNTER_MAX;
+        count(0).min(count(1)).min(count(2).min(count(3))) as u8
     }
 
-    /// Where the words of `hash` begin, and 4 bits a row that say which
-    /// counter of its word. All rows are on one cache line: it is what a look
-    /// at a large sketch costs.
+    /// Changes whenever the counts are halved.
+    #[inline]
+    pub(crate) fn age(&self) -> u32 {
+        self.age
+    }
+
+    /// Which block is that of `hash`, and 4 bits a row that say which counter of
+    /// its word. All rows are on one cache line: it is what a look at a large
+    /// sketch costs. As long as there are no blocks, it is none of them.
     #[inline]
     fn place(&self, hash: u32) -> (usize, u32) {
         let product = u64::from(hash ^ 0x9E37_79B9).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mixed = product ^ (product >> 29);
-        (((mixed >> 20) as usize * ROWS) & (self.words.len() - 1), (mixed >> 4) as u32)
+        ((mixed >> 20) as usize & self.blocks.len().wrapping_sub(1), (mixed >> 4) as u32)
     }
 
+    #[cold]
     fn halve(&mut self) {
-        for word in &mut self.words {
+        for word in self.blocks.as_flattened_mut() {
             *word = (*word >> 1) & 0x7777_7777_7777_7777;
         }
         self.added /= 2;
+        self.age = self.age.wrapping_add(1);
     }
 }
 
@@ -221,7 +230,7 @@ mod tests {
             sketch.add(hash.wrapping_mul(0x85EB_CA6B), 1 + (hash % 3) as u8);
         }
         sketch.cut(10);
-        assert_eq!(sketch.words.len(), WORDS_MIN);
+        assert_eq!(sketch.words(), WORDS_MIN);
         for hash in 0..50_u32 {
             let counted = 1 + (hash % 3) as u8;
             assert!(sketch.estimate(hash.wrapping_mul(0x85EB_CA6B)) >= counted);

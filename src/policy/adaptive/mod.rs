@@ -38,7 +38,7 @@ use super::{Need, Notes, Policy, by_hits, wins};
 use crate::slot::ghosts::Ghosts;
 use crate::slot::lanes::Lanes;
 use crate::slot::sketch::Sketch;
-use crate::slot::{HITS_MAX, Residents, Slot};
+use crate::slot::{HITS_MAX, Residents, Seen, Slot};
 use arms::{Arm, PROOF};
 use std::sync::Arc;
 use watch::Watch;
@@ -56,6 +56,8 @@ pub(super) struct Adaptive {
     guide: Arc<Guide>,
     watch: Watch,
     favour: Favour,
+    /// Who would have made way when there was a contest last.
+    standing: Option<Standing>,
     /// What was short when an entry was last given up, and how much of it all
     /// entries had then.
     full_at: Option<(Need, u64)>,
@@ -81,6 +83,7 @@ impl Adaptive {
             guide,
             watch: Watch::default(),
             favour,
+            standing: None,
             full_at: None,
             told: 0,
         }
@@ -90,106 +93,156 @@ impl Adaptive {
     /// contest for them: the main part has as much too little.
     #[inline]
     fn narrow_window(&mut self, target: u64, all: &dyn Residents) {
+        if self.lanes.weight(WINDOW) > target {
+            self.let_out(target, all);
+        }
+    }
+
+    fn let_out(&mut self, target: u64, all: &dyn Residents) {
         for _ in 0..2 {
             let Some(oldest) = self.lanes.coldest(WINDOW) else { return };
-            if self.lanes.weight(WINDOW) - u64::from(all.weight(oldest)) <= target {
+            let weight = all.weight(oldest);
+            if self.lanes.weight(WINDOW) - u64::from(weight) <= target {
                 return;
             }
-            self.lanes.move_to(MAIN, oldest, all);
+            self.lanes.move_to(MAIN, oldest, weight);
         }
     }
 
-    /// The window's oldest unread entry, if the window has its full share.
+    /// The window's oldest entry that has done nothing for a place in the main
+    /// part, if the window has its full share.
     #[inline]
-    fn candidate(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Slot> {
+    fn candidate(
+        &mut self,
+        arm: &Arm,
+        target: u64,
+        need: Need,
+        all: &dyn Residents,
+    ) -> Option<Player> {
         if self.lanes.weight(WINDOW) < target {
-            return None;
+            None
+        } else if arm.contests {
+            self.pass(WINDOW, need, all)
+        } else {
+            self.unproven(target, need, all)
         }
-        self.pass(WINDOW, need, all)
     }
 
-    /// The window's oldest entry that was not read often enough, if the window
-    /// has its full share. The others have earned their place in the main part.
-    fn unproven(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Slot> {
+    /// The window's oldest entry that was not read often enough. The others
+    /// have earned their place in the main part.
+    fn unproven(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Player> {
         while self.lanes.weight(WINDOW) >= target {
             let slot = self.lanes.coldest(WINDOW)?;
-            if self.credit(slot, all) >= PROOF {
-                self.lanes.move_to(MAIN, slot, all);
-            } else if need == Need::Weight && all.weight(slot) == 0 {
-                self.lanes.move_to(WEIGHTLESS, slot, all);
+            let seen = all.look(slot);
+            self.credit(slot, seen, all);
+            if seen.hits >= PROOF {
+                self.lanes.move_to(MAIN, slot, seen.weight());
+            } else if need == Need::Weight && seen.weight() == 0 {
+                self.lanes.move_to(WEIGHTLESS, slot, 0);
             } else {
-                return Some(slot);
+                return Some(Player::of(slot, seen));
             }
         }
         None
     }
 
-    /// The first unread entry of `lane`. Those that were read go round.
-    fn pass(&mut self, lane: usize, need: Need, all: &dyn Residents) -> Option<Slot> {
+    /// The first unread entry of `lane`. Those that were read go round, but most
+    /// often, the coldest is unread.
+    #[inline(always)]
+    fn pass(&mut self, lane: usize, need: Need, all: &dyn Residents) -> Option<Player> {
+        let slot = self.lanes.coldest(lane)?;
+        let seen = all.look(slot);
+        if seen.hits == 0 && (need == Need::Entry || seen.weight() > 0) {
+            return Some(Player::of(slot, seen));
+        }
+        self.pass_on(lane, need, all)
+    }
+
+    #[inline(never)]
+    fn pass_on(&mut self, lane: usize, need: Need, all: &dyn Residents) -> Option<Player> {
         // Readers may add hits while we look; after this many looks, hits
         // pardon nobody.
         let mut looks = self.lanes.len(lane) * (usize::from(HITS_MAX) + 1);
+        self.standing = None;
         loop {
             let slot = self.lanes.coldest(lane)?;
-            let is_read = self.credit(slot, all) > 0 && looks > 0;
+            let seen = all.look(slot);
+            self.credit(slot, seen, all);
+            let is_read = seen.hits > 0 && looks > 0;
             looks = looks.saturating_sub(1);
             if is_read {
-                self.lanes.move_to(lane, slot, all);
-            } else if need == Need::Weight && all.weight(slot) == 0 {
-                self.lanes.move_to(WEIGHTLESS, slot, all);
+                self.lanes.turn(lane);
+            } else if need == Need::Weight && seen.weight() == 0 {
+                self.lanes.move_to(WEIGHTLESS, slot, 0);
             } else {
-                return Some(slot);
+                return Some(Player::of(slot, seen));
             }
         }
     }
 
-    /// Counts the hits noted at `slot` in the sketch, and returns them.
+    /// Takes the hits noted at `slot`, and counts them in the sketch.
     #[inline]
-    fn credit(&mut self, slot: Slot, all: &dyn Residents) -> u8 {
-        let hits = all.hits(slot);
-        if hits > 0 {
-            self.sketch.add(all.hash(slot), hits);
+    fn credit(&mut self, slot: Slot, seen: Seen, all: &dyn Residents) {
+        if seen.hits > 0 {
+            self.sketch.add(seen.hash(), seen.hits);
             all.set_hits(slot, 0);
-            Watch::take(slot, hits, &mut self.lanes, &self.guide, all);
+            Watch::take(slot, seen.hits, &mut self.lanes, &self.guide, all);
         }
-        hits
     }
 
-    /// Who leaves, of a newcomer and the one that would make way for it.
+    /// Whether a newcomer takes the place of the one that would make way for it.
     #[inline]
-    fn contest(&mut self, candidate: Slot, victim: Slot, all: &dyn Residents) -> Slot {
-        let worth = |slot| {
-            let weight = if self.favour == Favour::Weight { 1 } else { all.weight(slot).max(1) };
-            (self.sketch.estimate(all.hash(slot)), weight)
+    fn contest(&mut self, candidate: Player, victim: Player) -> bool {
+        let age = self.sketch.age();
+        let theirs = match self.standing {
+            Some(known) if known.slot == victim.slot && known.age == age => known.estimate,
+            _ => self.sketch.estimate(victim.hash),
         };
-        if wins(worth(candidate), worth(victim)) {
-            self.lanes.move_to(MAIN, candidate, all);
-            victim
-        } else {
-            candidate
-        }
+        let ours = self.sketch.estimate(candidate.hash);
+        let is_won = match self.favour {
+            Favour::Weight => ours > theirs,
+            Favour::Entries => wins((ours, candidate.weight), (theirs, victim.weight)),
+        };
+        self.standing = Some(Standing { slot: victim.slot, estimate: theirs, age });
+        is_won
     }
 
-    fn choose(&mut self, arm: &Arm, target: u64, need: Need, all: &dyn Residents) -> Option<Slot> {
-        let candidate = if arm.contests {
-            self.candidate(target, need, all)
-        } else {
-            self.unproven(target, need, all)
+    /// Takes out who leaves.
+    #[inline]
+    fn choose(
+        &mut self,
+        arm: &Arm,
+        target: u64,
+        need: Need,
+        all: &dyn Residents,
+    ) -> Option<Player> {
+        let candidate = self.candidate(arm, target, need, all);
+        let victim = match candidate {
+            Some(_) if !arm.contests => None,
+            _ => self.pass(MAIN, need, all),
         };
-        let leaves = match candidate {
-            Some(candidate) if !arm.contests => candidate,
-            _ => match (candidate, self.pass(MAIN, need, all)) {
-                (Some(candidate), Some(victim)) => self.contest(candidate, victim, all),
-                (Some(only), None) | (None, Some(only)) => only,
-                (None, None) => self.pass(WINDOW, need, all)?,
-            },
+        let (Some(candidate), Some(victim)) = (candidate, victim) else {
+            if let (Some(candidate), true) = (candidate, arm.remembers) {
+                self.remember(candidate);
+            }
+            return candidate.or(victim).or_else(|| self.pass(WINDOW, need, all));
         };
-        if arm.remembers && Some(leaves) == candidate {
-            self.ghosts.remember(all.hash(leaves), arms::reach(self.lanes.total_len()));
+        if self.contest(candidate, victim) {
+            self.lanes.move_to(MAIN, candidate.slot, candidate.weight);
+            return Some(victim);
         }
-        Some(leaves)
+        if arm.remembers {
+            self.remember(candidate);
+        }
+        Some(candidate)
     }
 
+    #[inline]
+    fn remember(&mut self, refused: Player) {
+        self.ghosts.remember(refused.hash, arms::reach(self.lanes.total_len()));
+    }
+
+    #[inline]
     fn is_back(&mut self, hash: u32) -> bool {
         self.ghosts.take(hash, arms::reach(self.lanes.total_len()))
     }
@@ -210,9 +263,62 @@ impl Adaptive {
         }
     }
 
-    fn drop_out(&mut self, slot: Slot, all: &dyn Residents) {
+    #[inline]
+    fn stand_down(&mut self, slot: Slot) {
+        if self.standing.is_some_and(|known| known.slot == slot) {
+            self.standing = None;
+        }
+    }
+
+    #[inline]
+    fn drop_out(&mut self, slot: Slot, weight: u32) {
+        self.stand_down(slot);
         Watch::forget(slot, &mut self.lanes);
-        self.lanes.remove(slot, all);
+        self.lanes.remove(slot, weight);
+    }
+
+    /// An entry of the sample has come in.
+    #[cold]
+    fn watch(&mut self, slot: Slot, hash: u32) {
+        self.watch.add(slot, &mut self.lanes);
+        self.guide.recount(self.told, self.lanes.total_len());
+        self.told = self.lanes.total_len();
+        self.guide.report(hash, 1);
+    }
+
+    /// While there is free room, nobody has to win a contest for it.
+    #[cold]
+    fn fill_main(&mut self, arm: &Arm, all: &dyn Residents) {
+        let target = arm.window(self.lanes.total_weight());
+        while self.lanes.weight(WINDOW) > target && self.lanes.len(WINDOW) > 1 {
+            let Some(oldest) = self.lanes.coldest(WINDOW) else { break };
+            self.lanes.move_to(MAIN, oldest, all.weight(oldest));
+        }
+    }
+}
+
+/// Who would make way, and its estimate. Most newcomers are refused, and then it
+/// stays where it is and is asked again soon.
+#[derive(Clone, Copy)]
+struct Standing {
+    slot: Slot,
+    estimate: u8,
+    /// The sketch's, then: when that ages, estimates are others.
+    age: u32,
+}
+
+/// Somebody who may have to leave.
+#[derive(Clone, Copy)]
+struct Player {
+    slot: Slot,
+    hash: u32,
+    weight: u32,
+}
+
+impl Player {
+    #[inline]
+    fn of(slot: Slot, seen: Seen) -> Self {
+        Player { slot, hash: seen.hash(), weight: seen.weight() }
     }
 }
 
@@ -221,35 +327,26 @@ impl Policy for Adaptive {
         Notes::Count
     }
 
-    fn on_insert(&mut self, slot: Slot, all: &dyn Residents) {
-        let (hash, arm) = (all.hash(slot), self.guide.arm());
+    fn on_insert(&mut self, slot: Slot, seen: Seen, all: &dyn Residents) {
+        let (hash, arm) = (seen.hash(), self.guide.arm());
         let lane = if arm.remembers && self.is_back(hash) { MAIN } else { WINDOW };
-        self.lanes.push(lane, slot, all);
+        self.lanes.push(lane, slot, seen.weight());
         self.sketch.fit(self.lanes.total_len());
         self.sketch.add(hash, 1);
         if self.guide.samples(hash) {
-            self.watch.add(slot, &mut self.lanes);
-            self.guide.recount(self.told, self.lanes.total_len());
-            self.told = self.lanes.total_len();
-            self.guide.report(hash, 1);
+            self.watch(slot, hash);
         }
-        // While there is free room, nobody has to win a contest for it.
-        let target = arm.window(self.lanes.total_weight());
-        while self.has_free_room()
-            && self.lanes.weight(WINDOW) > target
-            && self.lanes.len(WINDOW) > 1
-        {
-            let Some(oldest) = self.lanes.coldest(WINDOW) else { break };
-            self.lanes.move_to(MAIN, oldest, all);
+        if self.has_free_room() {
+            self.fill_main(arm, all);
         }
     }
 
     fn on_remove(&mut self, slot: Slot, all: &dyn Residents) {
-        Watch::forget(slot, &mut self.lanes);
-        self.lanes.remove(slot, all);
+        self.drop_out(slot, all.weight(slot));
     }
 
     fn on_move(&mut self, from: Slot, to: Slot) {
+        self.stand_down(from);
         self.lanes.replace(from, to);
         self.watch.follow(from, to, &mut self.lanes);
     }
@@ -257,7 +354,7 @@ impl Policy for Adaptive {
     fn on_reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
         self.lanes.reweigh(slot, was, all);
         if self.lanes.lane(slot) == WEIGHTLESS && all.weight(slot) > 0 {
-            self.lanes.move_to(MAIN, slot, all);
+            self.lanes.move_to(MAIN, slot, all.weight(slot));
         }
     }
 
@@ -277,7 +374,7 @@ impl Policy for Adaptive {
         if need == Need::Entry {
             // One at a time, those that were out of the way are in it again.
             if let Some(slot) = self.lanes.coldest(WEIGHTLESS) {
-                self.lanes.move_to(MAIN, slot, all);
+                self.lanes.move_to(MAIN, slot, all.weight(slot));
             }
         }
         let arm = self.guide.arm();
@@ -285,8 +382,8 @@ impl Policy for Adaptive {
         self.narrow_window(target, all);
         let leaves = self.choose(arm, target, need, all)?;
         self.full_at = Some((need, self.amount(need)));
-        self.drop_out(leaves, all);
-        Some(leaves)
+        self.drop_out(leaves.slot, leaves.weight);
+        Some(leaves.slot)
     }
 
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {

@@ -153,7 +153,7 @@ mod tests {
         let all = Noted(vec![Cell::new(0); 100]);
         let (mut watch, mut lanes) = (Watch::default(), Lanes::default());
         for slot in (0..100).map(Slot::from_index) {
-            lanes.push(0, slot, &all);
+            lanes.push(0, slot, 1);
             if slot.index() < 10 {
                 watch.add(slot, &mut lanes);
             }
