@@ -13,6 +13,11 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 /// twice the memory for a tenth of a point, and half as many lose a fifth.
 const SAMPLE_MAX: usize = 512;
 
+/// While the choice has stood for long, these are enough, or an eighth of all if
+/// that is more: then the trial costs little beside all else.
+const SAMPLE_SETTLED: usize = 64;
+const SHARE_SETTLED: usize = 8;
+
 pub(in super::super) struct Guide {
     /// The number of the arm in office.
     arm: AtomicUsize,
@@ -63,10 +68,11 @@ impl Guide {
         let trial = trial.get_or_insert_with(|| Box::new(Trial::new()));
         let entries = self.entries.load(Ordering::Relaxed);
         let mut rarity = self.rarity.load(Ordering::Relaxed);
-        if entries >> rarity > SAMPLE_MAX {
+        let most = sample(entries, trial.is_settled());
+        if entries >> rarity > most {
             rarity += 1;
             trial.retain(|hash| is_sampled(hash, rarity));
-        } else if rarity > 0 && entries >> rarity < SAMPLE_MAX / 4 {
+        } else if rarity > 0 && entries >> (rarity - 1) <= most - most / 8 {
             rarity -= 1;
         }
         self.rarity.store(rarity, Ordering::Relaxed);
@@ -95,6 +101,14 @@ impl Guide {
             share % 10,
             1_u64 << rarity,
         )
+    }
+}
+
+/// How many of `entries` are in the sample at most.
+fn sample(entries: usize, is_settled: bool) -> usize {
+    match is_settled {
+        true => (entries / SHARE_SETTLED).clamp(SAMPLE_SETTLED, SAMPLE_MAX),
+        false => SAMPLE_MAX,
     }
 }
 

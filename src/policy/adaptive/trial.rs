@@ -83,6 +83,11 @@ impl Trial {
         self.verdict.current()
     }
 
+    /// Whether the best has been the best for long, and no other comes near.
+    pub(super) fn is_settled(&self) -> bool {
+        self.verdict.is_settled()
+    }
+
     /// How many entries each miniature has room for from now on.
     pub(super) fn set_room(&mut self, room: usize) {
         self.room = room.max(1);
@@ -108,8 +113,7 @@ impl Trial {
         }
         self.accesses += 1;
         if self.accesses >= (self.room / BLOCKS_PER_ROOM).max(BLOCK_MIN) {
-            self.accesses = 0;
-            self.verdict.end_block();
+            self.verdict.end_block(std::mem::take(&mut self.accesses));
         }
     }
 

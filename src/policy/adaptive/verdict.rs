@@ -15,6 +15,12 @@ const FACTOR_SQUARED: i64 = 3;
 /// Of what is remembered, this share of 16 is after another block.
 const MEMORY: i64 = 15;
 
+/// The case is settled after so many blocks in which nobody came near.
+const SETTLED_AFTER: u32 = 32;
+
+/// Who leads by less than one access in so many does not come near.
+const NEAR: i64 = 200;
+
 /// Leads are kept in sixteenths, so that forgetting is not rounded away.
 const UNIT: i64 = 16;
 
@@ -26,6 +32,8 @@ pub(super) struct Verdict {
     hits: [i64; ARMS],
     leads: [i64; ARMS],
     squares: [i64; ARMS],
+    /// Blocks since the office was handed on, or another came near.
+    quiet: u32,
 }
 
 impl Verdict {
@@ -45,8 +53,18 @@ impl Verdict {
         }
     }
 
-    /// Ends a block, and hands the office on if another has earned it.
-    pub(super) fn end_block(&mut self) {
+    /// Whether it takes less to see that nothing changes.
+    pub(super) fn is_settled(&self) -> bool {
+        self.quiet >= SETTLED_AFTER
+    }
+
+    /// Ends a block of so many accesses, and hands the office on if another has
+    /// earned it.
+    pub(super) fn end_block(&mut self, accesses: usize) {
+        // A lead that is the same in each block sums up to as much as the memory
+        // lasts.
+        let near = accesses as i64 * UNIT * (16 / (16 - MEMORY)) / NEAR;
+        self.quiet = self.quiet.saturating_add(1);
         let hits = std::mem::take(&mut self.hits);
         let mut best = (self.current, 0);
         for (arm, own) in hits.into_iter().enumerate() {
@@ -54,6 +72,9 @@ impl Verdict {
             self.leads[arm] = self.leads[arm] * MEMORY / 16 + lead;
             self.squares[arm] = self.squares[arm] * MEMORY / 16 + lead * lead;
             let sum = self.leads[arm];
+            if sum > near && sum * sum > self.squares[arm] {
+                self.quiet = 0;
+            }
             if sum > best.1 && sum * sum > FACTOR_SQUARED * self.squares[arm] {
                 best = (arm, sum);
             }
@@ -71,7 +92,7 @@ mod tests {
 
     fn block(verdict: &mut Verdict, arm: usize, lead: usize) {
         (0..lead).for_each(|_| verdict.note(1 << arm));
-        verdict.end_block();
+        verdict.end_block(lead.max(100));
     }
 
     #[test]
@@ -105,6 +126,20 @@ mod tests {
             block(&mut verdict, 3, 5);
         }
         assert_eq!(verdict.current(), 3);
+    }
+
+    #[test]
+    fn the_case_is_settled_while_nobody_comes_near_and_reopened_by_one_who_does() {
+        let mut verdict = Verdict::default();
+        for blocks in 0..SETTLED_AFTER {
+            assert!(!verdict.is_settled(), "after {blocks}");
+            block(&mut verdict, 0, 10);
+        }
+        (0..100).for_each(|at| block(&mut verdict, at % 2, 10));
+        assert!(verdict.is_settled(), "the lead of 1 is gone with the next block");
+        block(&mut verdict, 1, 40);
+        block(&mut verdict, 1, 40);
+        assert!(!verdict.is_settled() && verdict.current() == 0);
     }
 
     #[test]
