@@ -16,7 +16,7 @@ const CELL_BITS: u32 = 16;
 const ONES: Bucket = 0x0001_0001_0001_0001_0001_0001_0001_0001;
 const TOPS: Bucket = ONES << (CELL_BITS - 1);
 /// What is kept of the hash, in each cell.
-const MARKS: Bucket = ONES * (u16::MAX & !EPOCH_MASK) as Bucket;
+const MARKS: Bucket = ONES * !EPOCH_MASK as Bucket;
 
 /// An epoch's number in a cell, which wraps around.
 const EPOCH_BITS: u32 = 5;
