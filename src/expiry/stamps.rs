@@ -176,13 +176,17 @@ impl Stamps {
         Stamps { scale, plenty, base, ends: Chunks::default(), ttl_ends: Chunks::default() }
     }
 
-    /// Whether the entry at `slot` is alive at `now`, and has so long to live that
-    /// a use need not be noted. Called by readers without a lock.
+    /// Whether the entry at `slot` is alive at `now`, and a use would prolong its
+    /// life by next to nothing. Called by readers without a lock.
     #[inline(always)]
     pub(super) fn lasts(&self, slot: Slot, now: u64) -> bool {
         let tick = self.scale.tick(now);
-        let stamp = self.ends.get(slot);
-        stamp.is_some_and(|stamp| self.first_look(stamp).is_ahead_by(self.plenty, tick))
+        self.ends.get(slot).is_some_and(|stamp| {
+            let reading = self.first_look(stamp);
+            reading.is_ahead_by(self.plenty, tick)
+                // Or it is as long as its time to live.
+                || (reading.is_ahead_of(tick) && reading.stamp == self.ttl_end(slot))
+        })
     }
 
     /// Whether the entry at `slot` has no stamp.
@@ -523,6 +527,15 @@ mod tests {
             stamps.end(slot(0))
         };
         assert_eq!([1, 2, 3, 4].map(ends_after_use_at), [1024, 1026, 1026, 1028].map(Some));
+    }
+
+    #[test]
+    fn a_life_that_can_be_prolonged_no_more_lasts_as_one_that_need_not_be() {
+        let stamps = Stamps::new(Scale::new(2048, 1024), 0);
+        assert!(stamps.begin(slot(0), span(2048, 1024), 0));
+        assert!(!stamps.lasts(slot(0), 1000), "a use would prolong it");
+        assert!(stamps.touch(slot(0), 1000) && stamps.touch(slot(0), 2000));
+        assert_eq!([2000, 2047, 2048].map(|now| stamps.lasts(slot(0), now)), [true, true, false]);
     }
 
     #[test]
