@@ -26,34 +26,28 @@ pub struct Shape {
 impl Shape {
     pub fn all() -> Vec<Shape> {
         let mut shapes = Vec::new();
-        let (is_plain, knows_loader) = (false, false);
+        let of = |eviction, shards, is_full| Shape {
+            eviction,
+            is_full,
+            shards,
+            has_expiry: false,
+            has_listener: false,
+            is_plain: false,
+            knows_loader: false,
+        };
         for (eviction, has_expiry) in [(Eviction::Lru, false), (Eviction::TinyLfu, true)] {
             for (is_full, shards) in [(false, 1), (false, 4), (true, 1), (true, 4)] {
                 for has_listener in [false, true] {
                     shapes.push(Shape {
-                        eviction,
-                        is_full,
-                        shards,
                         has_expiry,
                         has_listener,
-                        is_plain,
-                        knows_loader,
+                        ..of(eviction, shards, is_full)
                     });
                 }
             }
         }
         for (is_full, eviction) in [(true, Eviction::Lru), (false, Eviction::default())] {
-            let (has_expiry, has_listener, is_plain) = (false, false, true);
-            let shards = 2;
-            shapes.push(Shape {
-                eviction,
-                is_full,
-                shards,
-                has_expiry,
-                has_listener,
-                is_plain,
-                knows_loader,
-            });
+            shapes.push(Shape { is_plain: true, ..of(eviction, 2, is_full) });
         }
         shapes
     }

@@ -4,93 +4,21 @@
 //! in caches with room and without. Whatever would have to wait for itself is
 //! refused, alone or in a circle of threads; nothing hangs.
 
+use crate::hooks::{Callback, KEY, Key, OTHER, REFUSAL, at, hang, has_fired};
 use crate::quiet::{keep_quiet_about, message_of};
 use crate::watchdog::must_end;
-use larder::{Cache, Compute, ComputeError, EntryOptions, Equivalent, Eviction, Expiry, Outcome};
+use larder::{Cache, Compute, ComputeError, EntryOptions, Eviction, Expiry, Outcome};
 use parking_lot::Mutex;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The key that is inserted, computed, removed …
-const KEY: u64 = 0;
-/// One that stands by.
-const OTHER: u64 = 1;
-
-/// What a refusal says.
-const REFUSAL: &str = "this would never end";
-
 /// Weighs more than any cache here can hold.
 const HEAVY: u32 = 1000;
-
-/// The user's code that a cache runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Callback {
-    Weigher,
-    Expiry,
-    Listener,
-    DropKey,
-    DropValue,
-    Predicate,
-    Compute,
-    Make,
-    Read,
-}
-
-type Hook = Box<dyn FnOnce()>;
-
-thread_local! {
-    /// What this thread's next call of a callback shall do besides.
-    static HOOK: RefCell<Option<(Callback, Hook)>> = const { RefCell::new(None) };
-}
-
-/// Every callback of every cache here says this first.
-fn at(callback: Callback) {
-    let hook = HOOK.with_borrow_mut(|hook| hook.take_if(|(awaited, _)| *awaited == callback));
-    if let Some((_, work)) = hook {
-        work();
-    }
-}
-
-struct Key(u64);
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Key {}
-
-/// Looking up makes no key that could be dropped.
-impl Equivalent<Key> for u64 {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self == key.0
-    }
-}
-
-impl Clone for Key {
-    fn clone(&self) -> Self {
-        Key(self.0)
-    }
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        at(Callback::DropKey);
-    }
-}
 
 #[derive(Clone)]
 struct Value {
@@ -411,10 +339,10 @@ fn run(
         insert_key(&cache);
     }
     let home = cache.clone();
-    HOOK.set(Some((callback, Box::new(move || call(&home, target)))));
+    hang(callback, Box::new(move || call(&home, target)));
     // If it panics, the cache must still be in order.
     let ended = catch_unwind(AssertUnwindSafe(|| act(&cache)));
-    let has_fired = HOOK.take().is_none();
+    let has_fired = has_fired();
     cache.validate().unwrap();
     assert_eq!(cache.stats().listener_panics, 0);
     for method in METHODS {

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unit_arg, reason = "operations are told apart by whether they were refused")]
 
+use crate::hooks::{Callback, Hook, KEY, Key, OTHER, REFUSAL, at, hang, has_fired};
 use crate::quiet::{keep_quiet_about, message_of};
 use crate::watchdog::must_end;
 use larder::store::{
@@ -16,93 +17,30 @@ use larder::store::{
 use larder::{
     Aside, Cache, Compute, EntryOptions, Expiry, Inline, LoadError, LoadingCache, ManualClock,
 };
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const KEY: u64 = 0;
-const OTHER: u64 = 1;
-const REFUSAL: &str = "this would never end";
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Callback {
-    Weigher,
-    Expiry,
-    Listener,
-    DropKey,
-    DropValue,
-    Predicate,
-    Compute,
-    Read,
-    /// A loader, a statement, a memoized function, `load` of a store.
-    Load,
-    /// `write` and `delete` of a store.
-    Write,
-    IsAmbiguous,
-    DeadLetter,
-}
-
-impl Callback {
-    const ALL: [Callback; 12] = [
-        Callback::Weigher,
-        Callback::Expiry,
-        Callback::Listener,
-        Callback::DropKey,
-        Callback::DropValue,
-        Callback::Predicate,
-        Callback::Compute,
-        Callback::Read,
-        Callback::Load,
-        Callback::Write,
-        Callback::IsAmbiguous,
-        Callback::DeadLetter,
-    ];
-}
-
-type Hook = Box<dyn FnOnce()>;
-
-thread_local! {
-    /// What this thread's next call of a callback shall do besides.
-    static HOOK: RefCell<Option<(Callback, Hook)>> = const { RefCell::new(None) };
-}
-
-/// Every callback here says this first.
-fn at(callback: Callback) {
-    // A drop in a thread that ends has nothing to do any more.
-    let hook = HOOK.try_with(|hook| hook.borrow_mut().take_if(|(at, _)| *at == callback));
-    if let Ok(Some((_, work))) = hook {
-        work();
-    }
-}
-
-#[derive(Clone)]
-struct Key(u64);
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Key {}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        at(Callback::DropKey);
-    }
-}
+/// Those that any operation here calls; `Make` is called `Compute`.
+const CALLBACKS: [Callback; 12] = [
+    Callback::Weigher,
+    Callback::Expiry,
+    Callback::Listener,
+    Callback::DropKey,
+    Callback::DropValue,
+    Callback::Predicate,
+    Callback::Compute,
+    Callback::Read,
+    Callback::Load,
+    Callback::Write,
+    Callback::IsAmbiguous,
+    Callback::DeadLetter,
+];
 
 #[derive(Clone)]
 struct Value;
@@ -504,9 +442,9 @@ fn run(
             is_refused.store(refused, Ordering::Relaxed);
         })
     };
-    HOOK.set(Some((callback, hook)));
+    hang(callback, hook);
     (outer.run)(&world, KEY);
-    let has_fired = HOOK.take().is_none();
+    let has_fired = has_fired();
     world.cache.validate().unwrap();
     // All goes on as ever.
     for operation in OPERATIONS {
@@ -550,7 +488,7 @@ fn every_operation_may_be_called_from_every_callback_of_every_other_one() {
         [false, true].map(|has_key| Shape { policy, capacity, has_key })
     });
     for shape in shapes {
-        for (outer, callback) in OPERATIONS.iter().flat_map(|o| Callback::ALL.map(|c| (o, c))) {
+        for (outer, callback) in OPERATIONS.iter().flat_map(|o| CALLBACKS.map(|c| (o, c))) {
             if run(shape, outer, callback, None).is_none() {
                 continue;
             }

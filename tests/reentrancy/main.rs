@@ -14,3 +14,4 @@ mod watchdog;
 
 mod entries;
 mod everything;
+mod hooks;
