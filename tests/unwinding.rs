@@ -415,6 +415,8 @@ type Stored = StoreCache<Key, Value, Table>;
 
 fn policies() -> [WritePolicy; 3] {
     let settings = WriteBack::new().workers(0).max_attempts(1).delay(Duration::ZERO);
+    // A batch that is refused is split and tried again: at once.
+    let settings = settings.backoff(Duration::ZERO, Duration::ZERO).drop_deadline(Duration::ZERO);
     [WritePolicy::Through, WritePolicy::Around, WritePolicy::Back(settings)]
 }
 
