@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 /// twice the memory for a tenth of a point, and half as many lose a fifth.
 const SAMPLE_MAX: usize = 512;
 
-/// While the choice has stood for long, these are enough, or an eighth of all if
-/// that is more: then the trial costs little beside all else.
+/// While the choice has stood for long, these are enough, or a quarter of all if
+/// that is more. (An eighth loses a twentieth of a point where phases follow one
+/// another.)
 const SAMPLE_SETTLED: usize = 64;
-const SHARE_SETTLED: usize = 8;
+const SHARE_SETTLED: usize = 4;
 
 pub(in super::super) struct Guide {
     /// The number of the arm in office.
