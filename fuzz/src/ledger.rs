@@ -35,16 +35,25 @@ impl Ends {
     /// Of an entry that is written now. A time to live may be up to a half
     /// shorter.
     pub fn new(now: Time, ttl: Time, tti: Time, has_jitter: bool) -> Self {
-        let shortest = if has_jitter && ttl != NEVER { ttl / 2 } else { ttl };
+        let shortest = if has_jitter && ttl != NEVER { ttl / 2 } else { early(ttl) };
         let live_until = (now.saturating_add(shortest), now.saturating_add(ttl));
         Ends { idle_for: tti, live_until, ..Ends::NEVER }.used(now)
     }
 
     fn used(self, now: Time) -> Self {
         let idle_until = now.saturating_add(self.idle_for);
+        // A use that would change little need not be noted.
+        let slack = if self.idle_for == NEVER { 0 } else { self.idle_for >> 10 };
+        let idle_from = now.saturating_add(early(self.idle_for) - slack);
         let (earliest, latest) = self.live_until;
-        Ends { earliest: earliest.min(idle_until), latest: latest.min(idle_until), ..self }
+        Ends { earliest: earliest.min(idle_from), latest: latest.min(idle_until), ..self }
     }
+}
+
+/// A lifetime may end a millionth early: deadlines are kept in coarser steps
+/// than nanoseconds.
+fn early(lifetime: Time) -> Time {
+    if lifetime == NEVER { NEVER } else { lifetime - lifetime / 1_000_000 }
 }
 
 /// What a call of the cache was meant to do.
