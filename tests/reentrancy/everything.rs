@@ -7,7 +7,7 @@
 
 #![allow(clippy::unit_arg, reason = "operations are told apart by whether they were refused")]
 
-use crate::hooks::{Callback, Hook, KEY, Key, OTHER, REFUSAL, at, hang, has_fired};
+use crate::hooks::{Callback, Hook, KEY, Key, OTHER, REFUSAL, at, hang, has_fired, is_hung};
 use crate::quiet::{keep_quiet_about, message_of};
 use crate::watchdog::must_end;
 use larder::store::{
@@ -25,6 +25,12 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
+
+/// How long to wait for writes: for those of the operation that is tried, as
+/// long as it takes. A call from within a write may wait for that very write.
+fn patience() -> Duration {
+    if is_hung() { 50 * SECOND } else { MOMENT }
+}
 
 /// Those that any operation here calls; `Make` is called `Compute`.
 const CALLBACKS: [Callback; 12] = [
@@ -339,12 +345,12 @@ const OPERATIONS: &[Operation] = &[
     op("delete", Stores, |w, key| is_write(w.shop.delete(Key(key)))),
     op("put and flush", Other, |w, key| {
         let is_refused = is_write(w.shop.put(Key(key), Value));
-        is_refused | done(w.shop.flush_timeout(MOMENT))
+        is_refused | done(w.shop.flush_timeout(patience()))
     }),
     op("put what the store refuses", Other, |w, key| {
         w.shelf.0.store(true, Ordering::Relaxed);
         let is_refused = is_write(w.shop.put(Key(key), Value));
-        drop(w.shop.flush_timeout(MOMENT));
+        drop(w.shop.flush_timeout(patience()));
         w.shelf.0.store(false, Ordering::Relaxed);
         drop(w.shop.failed());
         w.shop.retry_failed();
@@ -360,8 +366,8 @@ const OPERATIONS: &[Operation] = &[
         is_write(pollster::block_on(w.tasks.delete_async(Key(key))))
     }),
     op("close", Other, |w, _| {
-        drop(w.shop.close(MOMENT));
-        done(pollster::block_on(w.tasks.close_async(MOMENT)))
+        drop(w.shop.close(patience()));
+        done(pollster::block_on(w.tasks.close_async(patience())))
     }),
     op("call a memoized function", Other, |_, key| memo::call(key)),
     op("call a memoized function in a task", Other, |_, key| memo::call_async(key)),

@@ -48,6 +48,11 @@ pub fn has_fired() -> bool {
     HOOK.take().is_none()
 }
 
+/// Whether that call is still to come.
+pub fn is_hung() -> bool {
+    HOOK.with_borrow(Option::is_some)
+}
+
 /// Every callback of every cache here says this first.
 pub fn at(callback: Callback) {
     // A drop in a thread that ends has nothing to do any more.
