@@ -111,7 +111,6 @@ impl fmt::Display for Contender {
 }
 
 /// A cache of larder's, to be built with whatever else it needs.
-#[must_use]
 pub fn larder(capacity: usize, rule: Rule) -> Builder<u64, u64> {
     let builder = Cache::builder().capacity(capacity);
     match rule {
