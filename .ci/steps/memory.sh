@@ -27,7 +27,7 @@ address_sanitizer() {
     --test threads --test expiry --test linearizability --test alive --test shrink
   sanitized address asan "${features[@]}" --lib -- \
     hazard:: index:: slab:: slot:: vault:: tags:: claim:: store:: flight:: __private::
-  sanitized address asan "${features[@]}" --test panics -- --skip beside_a_journal
+  sanitized address asan "${features[@]}" --test panics -- --skip beside_a_journal --skip for_tasks
   sanitized address asan "${features[@]}" --test unwinding --test wakers
   LARDER_STRESS_SECONDS=60 sanitized address asan "${features[@]}" --test stress
 }
