@@ -339,8 +339,11 @@ impl<K, V> Shard<K, V> {
         }
         let held = self.vault.find(hash.fragment(), key)?;
         if !self.is_alive(hub, held.slot()) {
+            // Unless it is over, the use could not be noted. Not to be asked is
+            // whether that is so still: others may have made room meanwhile.
+            let is_over = self.deadlines.is_over(held.slot(), hub.lifetimes.now());
             drop(held);
-            if self.deadlines.is_cramped(|| hub.lifetimes.now()) {
+            if !is_over {
                 self.make_room_in_time(hub);
                 return self.look(hub, hash, key, Intent::Use, use_it);
             }
