@@ -345,6 +345,70 @@ fn an_entry_that_readers_keep_busy_stays_and_idle_ones_leave() {
     cache.validate().unwrap();
 }
 
+/// A clock that lets something else happen when it is asked for the time.
+#[derive(Clone, Default)]
+struct Interrupted {
+    clock: ManualClock,
+    /// How often it may be asked before that, and what happens then.
+    work: Arc<Mutex<Option<(usize, Work)>>>,
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+impl Clock for Interrupted {
+    fn now(&self) -> Duration {
+        let mut work = self.work.lock();
+        match work.take() {
+            Some((0, due)) => {
+                drop(work);
+                due();
+            }
+            later => *work = later.map(|(times, due)| (times - 1, due)),
+        }
+        self.clock.now()
+    }
+}
+
+#[test]
+fn an_entry_whose_use_could_not_be_noted_is_no_miss_though_others_have_made_room() {
+    // Nobody writes for so long that uses can be noted only after a visit; and
+    // the reader is interrupted, at each of its looks at the clock, by another.
+    for times in 0..8 {
+        let clock = Interrupted::default();
+        let builder = Cache::builder().capacity(10).shards(1).clock(clock.clone());
+        let cache: Cache<u32, u32> = builder.time_to_idle(10 * SECOND).build().unwrap();
+        cache.extend([(0, 0), (1, 1)]);
+        for round in 0..100 {
+            clock.clock.advance(6 * SECOND);
+            let (other, reader) = (cache.clone(), Arc::new(Mutex::new(None)));
+            let interruption: Work = Box::new({
+                let reader = Arc::clone(&reader);
+                move || {
+                    let looked = Arc::new((Mutex::new(false), Condvar::new()));
+                    let done = Arc::clone(&looked);
+                    *reader.lock() = Some(thread::spawn(move || {
+                        let found = other.get(&0);
+                        *done.0.lock() = true;
+                        done.1.notify_one();
+                        found
+                    }));
+                    // Not for ever: it waits for us if we have the lock.
+                    let mut has_looked = looked.0.lock();
+                    if !*has_looked {
+                        looked.1.wait_for(&mut has_looked, Duration::from_millis(20));
+                    }
+                }
+            });
+            *clock.work.lock() = Some((times, interruption));
+            assert_eq!(cache.get(&1), Some(1), "look {times}, round {round}");
+            drop(clock.work.lock().take());
+            let reader = reader.lock().take();
+            let found = reader.map_or_else(|| cache.get(&0), |reader| reader.join().unwrap());
+            assert_eq!(found, Some(0), "look {times}, round {round}");
+        }
+    }
+}
+
 #[test]
 fn writers_and_a_moving_clock_never_show_what_has_expired() {
     let clock = ManualClock::new();
