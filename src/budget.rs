@@ -70,6 +70,9 @@ impl Account {
     }
 }
 
+/// In lines of its own: as long as the cache fills, every writer writes here, and
+/// readers look at what is beside it.
+#[repr(align(128))]
 pub(crate) struct Budget {
     entries: Account,
     weight: Account,

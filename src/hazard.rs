@@ -65,22 +65,30 @@ impl Salt {
 
 /// One reader's claim. Two cache lines, since processors fetch lines in pairs:
 /// nobody but its reader writes here while it reads.
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Record {
     word: AtomicU64,
     slot: AtomicU32,
     /// How many claims were made with it: tells one from those that follow.
     turn: AtomicU32,
+    rest: Rest,
+}
+
+/// What hardly ever changes, in a line of its own. So a writer that goes through
+/// all records knows at once where they are, and waits for the lines that their
+/// readers write to all at the same time, not for one after the other.
+#[repr(align(64))]
+struct Rest {
+    next: AtomicPtr<Record>,
     is_taken: AtomicBool,
     /// Some thread keeps it between its readings.
     is_leased: AtomicBool,
-    next: AtomicPtr<Record>,
 }
 
 impl Record {
     fn give_back(&self) {
-        self.is_leased.store(false, Ordering::Relaxed);
-        self.is_taken.store(false, Ordering::Release);
+        self.rest.is_leased.store(false, Ordering::Relaxed);
+        self.rest.is_taken.store(false, Ordering::Release);
     }
 
     #[inline]
@@ -134,14 +142,14 @@ impl Registry {
             // and nothing unlinks one.
             unsafe { link.load(Ordering::SeqCst).as_ref::<'static>() }
         };
-        std::iter::successors(follow(&self.first), move |record| follow(&record.next))
+        std::iter::successors(follow(&self.first), move |record| follow(&record.rest.next))
     }
 
     /// A record that nobody else uses: one that was given back, or a new one.
     fn take(&self) -> &'static Record {
         let free = self.records().find(|record| {
-            !record.is_taken.load(Ordering::Relaxed)
-                && !record.is_taken.swap(true, Ordering::Acquire)
+            !record.rest.is_taken.load(Ordering::Relaxed)
+                && !record.rest.is_taken.swap(true, Ordering::Acquire)
         });
         free.unwrap_or_else(|| self.add())
     }
@@ -152,13 +160,15 @@ impl Registry {
             word: AtomicU64::new(IDLE),
             slot: AtomicU32::new(ANY),
             turn: AtomicU32::new(0),
-            is_taken: AtomicBool::new(true),
-            is_leased: AtomicBool::new(false),
-            next: AtomicPtr::new(ptr::null_mut()),
+            rest: Rest {
+                next: AtomicPtr::new(ptr::null_mut()),
+                is_taken: AtomicBool::new(true),
+                is_leased: AtomicBool::new(false),
+            },
         }));
         let mut first = self.first.load(Ordering::Relaxed);
         loop {
-            record.next.store(first, Ordering::Relaxed);
+            record.rest.next.store(first, Ordering::Relaxed);
             // SeqCst: a writer whose scan does not meet this record has read
             // the list before, and so has unlinked its slot before the reader
             // looks.
@@ -307,7 +317,7 @@ impl Drop for Pin {
         let turn = record.turn.load(Ordering::Relaxed).wrapping_add(1);
         record.turn.store(turn, Ordering::Release);
         record.slot.store(ANY, Ordering::Release);
-        if !self.is_own && !record.is_leased.load(Ordering::Relaxed) {
+        if !self.is_own && !record.rest.is_leased.load(Ordering::Relaxed) {
             record.give_back();
         }
     }

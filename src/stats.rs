@@ -11,15 +11,16 @@ use std::time::Duration;
 
 /// What a shard counts under its lock.
 #[derive(Clone, Copy, Default, Debug)]
+#[repr(C)]
 pub(crate) struct Tally {
-    pub(crate) inserts: u64,
-    pub(crate) removals: [u64; Cause::COUNT],
     pub(crate) loads: u64,
     pub(crate) load_failures: u64,
     pub(crate) load_nanos: u64,
     pub(crate) coalesced: u64,
     pub(crate) refreshes: u64,
     pub(crate) stale_served: u64,
+    pub(crate) removals: [u64; Cause::COUNT],
+    pub(crate) inserts: u64,
 }
 
 impl Tally {

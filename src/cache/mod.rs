@@ -183,10 +183,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
-        match shard.glance(hub, hash, key, clone_value) {
+        match shard.glance(hub, hash, key, Intent::Use, clone_value) {
             Glance::Found(value) => Some(value),
             Glance::Nothing => None,
-            Glance::Timed => shard.use_in_time(hub, hash, key, clone_value),
+            Glance::Timed => self.counted(shard.use_in_time(hub, hash, key, clone_value)),
             Glance::Unsure => self.look_closely(hash, key),
         }
     }
@@ -208,14 +208,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
-        let held = shard.hold(hub, hash, key);
-        self.count(held.is_some());
-        let (held, _) = held?;
-        let used = use_it(held.value());
-        if hub.lifetimes.expiry.is_some() {
-            shard.expire_on_read(hub, &held, hub.lifetimes.now());
+        let mut use_it = Some(use_it);
+        let mut use_once = |held: &Held<'_, K, V>| {
+            held.narrow();
+            use_it.take().expect("it is used once")(held.value())
+        };
+        match shard.glance(hub, hash, key, Intent::Use, &mut use_once) {
+            Glance::Found(used) => Some(used),
+            Glance::Nothing => None,
+            Glance::Timed => self.counted(shard.use_in_time(hub, hash, key, use_once)),
+            Glance::Unsure => self.read_closely(hash, key, use_once),
         }
-        Some(used)
     }
 
     /// A clone of the value of `key`, without any effect on policy, expiry or
@@ -231,7 +234,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(self.hash(key), key, Intent::Peek, clone_value)
+        self.glimpse(key, clone_value)
     }
 
     /// Whether `key` has a value now, without any effect, like
@@ -246,7 +249,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.look(self.hash(key), key, Intent::Peek, |_| ()).is_some()
+        self.glimpse(key, |_| ()).is_some()
     }
 
     /// How long `key` has until it expires: [`Duration::MAX`] if it has no
@@ -273,6 +276,40 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         self.shard(hash).expires_in(&self.shared.hub, hash, key)
+    }
+
+    /// What `show` says of the entry of `key`, without any effect.
+    #[inline]
+    fn glimpse<Q, R>(&self, key: &Q, show: impl Fn(&Held<'_, K, V>) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let (shard, hub) = (self.shard(hash), &self.shared.hub);
+        match shard.glance(hub, hash, key, Intent::Peek, &show) {
+            Glance::Found(shown) => Some(shown),
+            Glance::Nothing => None,
+            Glance::Timed | Glance::Unsure => self.look(hash, key, Intent::Peek, show),
+        }
+    }
+
+    #[inline(never)]
+    fn read_closely<Q, R>(
+        &self,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let (shard, hub) = (self.shard(hash), &self.shared.hub);
+        let (held, _) = self.counted(shard.hold(hub, hash, key))?;
+        let used = use_it(&held);
+        if hub.lifetimes.expiry.is_some() {
+            shard.expire_on_read(hub, &held, hub.lifetimes.now());
+        }
+        Some(used)
     }
 
     #[cold]
@@ -307,9 +344,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         } else {
             shard.look(hub, hash, key, intent, use_it)
         };
-        if intent == Intent::Use {
-            self.count(found.is_some());
-        }
+        if intent == Intent::Use { self.counted(found) } else { found }
+    }
+
+    /// What a look-up has found, once it is counted.
+    #[inline]
+    fn counted<R>(&self, found: Option<R>) -> Option<R> {
+        self.count(found.is_some());
         found
     }
 

@@ -11,6 +11,7 @@ use super::bounds::Bounds;
 use super::exact::Exact;
 use super::stamps::{Scale, Stamps, State};
 use crate::slot::Slot;
+use crate::slot::chunks::Shorten;
 use crate::slot::lazily::Lazily;
 
 /// No deadline: a time that never comes. Times are nanoseconds since the cache
@@ -176,6 +177,14 @@ impl Deadlines {
     pub(crate) fn move_base(&self, now: u64) {
         if let Some(numbers) = self.0.get() {
             numbers.stamps.move_base(now);
+        }
+    }
+
+    /// Gives back the memory of deadlines at slots that are not used any more.
+    pub(crate) fn cut(&self, slots: &impl Shorten) {
+        if let Some(numbers) = self.0.get() {
+            numbers.stamps.cut(slots);
+            numbers.exact.get().into_iter().for_each(|exact| exact.cut(slots));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{NEVER, Span};
 use crate::slot::Slot;
-use crate::slot::chunks::Chunks;
+use crate::slot::chunks::{Chunks, Shorten};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// As in `stamps.rs`.
@@ -46,6 +46,11 @@ fn store(number: &AtomicU64, value: u64) {
 }
 
 impl Exact {
+    pub(super) fn cut(&self, slots: &impl Shorten) {
+        slots.shorten(&self.earliest);
+        slots.shorten(&self.rules);
+    }
+
     /// When the entry at `slot` ends.
     #[inline]
     pub(super) fn end(&self, slot: Slot) -> u64 {

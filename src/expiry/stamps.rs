@@ -21,7 +21,7 @@
 
 use super::{NEVER, Span};
 use crate::slot::Slot;
-use crate::slot::chunks::Chunks;
+use crate::slot::chunks::{Chunks, Shorten};
 use crate::sync::modelled::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A lifetime has fewer ticks.
@@ -187,6 +187,11 @@ impl Stamps {
                 // Or it is as long as its time to live.
                 || (reading.is_ahead_of(tick) && reading.stamp == self.ttl_end(slot))
         })
+    }
+
+    pub(super) fn cut(&self, slots: &impl Shorten) {
+        slots.shorten(&self.ends);
+        slots.shorten(&self.ttl_ends);
     }
 
     /// Whether the entry at `slot` has no stamp.

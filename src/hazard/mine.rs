@@ -46,7 +46,7 @@ mod plain {
     pub(in super::super) fn keep(record: &'static Record) {
         let is_alive = LEASE.try_with(|_| ()).is_ok();
         if is_alive && MINE.get().is_none() {
-            record.is_leased.store(true, Ordering::Relaxed);
+            record.rest.is_leased.store(true, Ordering::Relaxed);
             MINE.set(Some(record));
         }
     }
@@ -80,7 +80,7 @@ mod checked {
     pub(in super::super) fn keep(record: &'static Record) {
         let _ = LEASE.try_with(|lease| {
             if lease.0.get().is_none() {
-                record.is_leased.store(true, Ordering::Relaxed);
+                record.rest.is_leased.store(true, Ordering::Relaxed);
                 lease.0.set(Some(record));
             }
         });

@@ -1,5 +1,6 @@
 //! The short ways of a hit, for caches in which it means to count it with the
-//! entry and nothing more, or that and to compare the entry's deadline.
+//! entry and nothing more; or that, to compare the entry's deadline, and to count
+//! the look-up.
 //!
 //! ```text
 //!   glance ── plain open? ─► look at one slot ─► found, or not there
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Glance<R> {
     Found(R),
     Nothing,
-    /// It takes a look at the clock.
+    /// It takes a look at the clock, or is to be counted.
     Timed,
     /// It takes a closer look.
     Unsure,
@@ -61,14 +62,15 @@ impl Gate {
 }
 
 impl<K, V> Shard<K, V> {
-    /// Looks `key` up for a use, in a shard whose entries are key and value and
-    /// nothing else.
+    /// Looks `key` up, in a shard whose entries are key and value and nothing
+    /// else.
     #[inline(always)]
     pub(crate) fn glance<Q, R>(
         &self,
         hub: &Hub<K, V>,
         hash: KeyHash,
         key: &Q,
+        intent: Intent,
         use_it: impl FnOnce(&Held<'_, K, V>) -> R,
     ) -> Glance<R>
     where
@@ -83,7 +85,9 @@ impl<K, V> Shard<K, V> {
             // Asked again: if this is the first entry with a deadline or a tag,
             // that was said before it could be found.
             Sight::Found(held) if self.plain.is_open(generation) => {
-                held.bump();
+                if intent == Intent::Use {
+                    held.bump();
+                }
                 Glance::Found(use_it(&held))
             }
             Sight::Nothing => Glance::Nothing,
@@ -93,14 +97,14 @@ impl<K, V> Shard<K, V> {
 
     /// Looks `key` up for a use, in a shard whose entries may have deadlines, but
     /// no tags. By itself, so that those who have no deadlines pay nothing for
-    /// it.
+    /// it. Whoever calls this counts the look-up.
     #[inline(never)]
     pub(crate) fn use_in_time<Q, R>(
         &self,
         hub: &Hub<K, V>,
         hash: KeyHash,
         key: &Q,
-        use_it: impl Fn(&Held<'_, K, V>) -> R,
+        mut use_it: impl FnMut(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,
@@ -108,10 +112,14 @@ impl<K, V> Shard<K, V> {
         // Before the claim, so that nothing has to be kept beyond a call. If the
         // entry came later than that, it was alive as it came: see
         // `Deadlines::begin`.
-        let now = hub.lifetimes.now();
+        let now = self.time(hub);
         match self.vault.glance(hash.fragment(), key) {
             Sight::Found(held) => {
-                if self.deadlines.outlive_plainly(held.slot(), now) {
+                let is_alive = match now {
+                    Some(now) => self.deadlines.outlive_plainly(held.slot(), now),
+                    None => self.deadlines.is_unused(),
+                };
+                if is_alive {
                     held.bump();
                     return Some(use_it(&held));
                 }
@@ -129,7 +137,7 @@ impl<K, V> Shard<K, V> {
         hub: &Hub<K, V>,
         hash: KeyHash,
         key: &Q,
-        use_it: impl Fn(&Held<'_, K, V>) -> R,
+        use_it: impl FnMut(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,

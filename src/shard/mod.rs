@@ -89,7 +89,7 @@ impl<K, V> Hub<K, V> {
     /// Whether a hit only has to be counted with its entry, if at all, and
     /// nobody but the clock says when one ends.
     fn looks_plainly(&self) -> bool {
-        self.lifetimes.expiry.is_none() && self.notes != Notes::Order && !self.counts_lookups
+        self.lifetimes.expiry.is_none() && self.notes != Notes::Order
     }
 
     /// One shard's fair share of the capacity, rounded down.
@@ -157,18 +157,20 @@ struct Gauge {
     has_doomed: AtomicBool,
 }
 
-/// What the lock guards besides the entries themselves.
+/// What the lock guards besides the entries themselves; what every insert writes
+/// comes last, as in the vault's part.
+#[repr(C)]
 pub(crate) struct Core<K, V> {
-    policy: Box<dyn Policy>,
-    weight: u64,
-    schedule: Schedule,
     ages: Ages,
     members: Members,
-    claims: Claims<K>,
     flights: Flights<K, V>,
-    tally: Tally,
+    claims: Claims<K>,
     /// How much of what is in limbo here is counted in the hub.
     in_limbo: usize,
+    policy: Box<dyn Policy>,
+    schedule: Schedule,
+    weight: u64,
+    tally: Tally,
 }
 
 impl<K, V> Core<K, V> {
@@ -195,7 +197,9 @@ impl<K, V> Shard<K, V> {
             vault,
             deadlines: Deadlines::new(&hub.lifetimes),
             generation: AtomicU64::new(0),
-            plain: Gate::new(hub.looks_plainly() && hub.lifetimes.is_endless()),
+            plain: Gate::new(
+                hub.looks_plainly() && hub.lifetimes.is_endless() && !hub.counts_lookups,
+            ),
             timed: Gate::new(hub.looks_plainly() && hub.lifetimes.grace == 0),
             home,
             hit_log: HitLog::default(),
@@ -214,7 +218,7 @@ impl<K, V> Shard<K, V> {
     /// the clock otherwise.
     #[inline]
     fn now(&self, hub: &Hub<K, V>) -> u64 {
-        if self.deadlines.is_unused() { 0 } else { hub.lifetimes.now() }
+        self.time(hub).unwrap_or(0)
     }
 
     /// Whether the entry at `slot` has no deadline or not reached it; if so, it
@@ -222,6 +226,12 @@ impl<K, V> Shard<K, V> {
     #[inline]
     fn is_alive(&self, hub: &Hub<K, V>, slot: Slot) -> bool {
         self.deadlines.is_unused() || self.deadlines.outlive(slot, hub.lifetimes.now())
+    }
+
+    /// What time it is, if that matters: if an entry here may have a deadline.
+    #[inline]
+    fn time(&self, hub: &Hub<K, V>) -> Option<u64> {
+        (!self.deadlines.is_unused()).then(|| hub.lifetimes.now())
     }
 
     /// Why an entry must not be seen, if so.

@@ -182,12 +182,6 @@ impl<K: Eq, V> Shard<K, V> {
         core.tally.inserts += 1;
     }
 
-    /// What time it is, if that matters: if an entry here may have a deadline.
-    #[inline]
-    fn time(&self, hub: &Hub<K, V>) -> Option<u64> {
-        (!self.deadlines.is_unused()).then(|| hub.lifetimes.now())
-    }
-
     /// Starts the life of the entry at `slot`, before readers can find it.
     #[inline(never)]
     fn begin_life(&self, hub: &Hub<K, V>, core: &mut Core<K, V>, slot: Slot, hash: u32, now: u64) {

@@ -29,6 +29,7 @@ impl<K, V> Visit<'_, K, V> {
     /// Gives back what stands beside the slots from `end` on, which are used no
     /// more.
     pub(super) fn cut(&mut self, end: usize) {
+        self.shard.deadlines.cut(self.locked());
         let core = self.core_mut();
         core.policy.on_cut(end);
         core.schedule.cut(end);

@@ -216,6 +216,7 @@ impl<'a, K, V> Visit<'a, K, V> {
         self.overtake_all();
         self.shard.hit_log.drain(|_| {});
         self.locked_mut().give_back_memory();
+        self.shard.deadlines.cut(self.locked());
         let core = self.core_mut();
         core.schedule = Schedule::default();
         core.ages = Ages::default();

@@ -42,6 +42,12 @@ pub(crate) struct Chunks<T> {
     begins: Mutex<Vec<*mut T>>,
 }
 
+/// Whoever knows up to where slots are used. Gives back the memory of what stands
+/// beside entries, for the slots beyond.
+pub(crate) trait Shorten {
+    fn shorten<T>(&self, beside: &Chunks<T>);
+}
+
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
         let chunks = std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));

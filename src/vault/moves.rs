@@ -24,6 +24,7 @@
 use super::{Cursor, Locked, Retired, is_watched};
 use crate::hazard::Word;
 use crate::slot::Slot;
+use crate::slot::chunks::{Chunks, Shorten};
 
 /// A shard with fewer empty cells than this is not worth the trouble.
 const EMPTY_MIN: usize = if cfg!(larder_loom) { 2 } else { 256 };
@@ -247,5 +248,14 @@ impl<K, V, C> Locked<'_, K, V, C> {
         let cells = unsafe { self.vault.slab.take_from(end) };
         let mut cells = Retired::new(cells, self.vault.salt);
         under.cells = cells.is_visited().then_some(cells);
+    }
+}
+
+impl<K, V, C> Shorten for Locked<'_, K, V, C> {
+    fn shorten<T>(&self, beside: &Chunks<T>) {
+        // SAFETY: no cell from there on is used, so nobody holds an entry there.
+        // What stands beside an entry is looked at by those who hold it, or who
+        // have the lock, as we do.
+        drop(unsafe { beside.take_from(self.under.fresh) });
     }
 }
