@@ -183,10 +183,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
-        match shard.glance(hub, hash, key, Intent::Use, clone_value) {
+        let intent = Intent::Use;
+        match shard.glance(hub, hash, key, intent, clone_value) {
             Glance::Found(value) => Some(value),
             Glance::Nothing => None,
-            Glance::Timed => self.counted(shard.use_in_time(hub, hash, key, clone_value)),
+            Glance::Timed => self.counted(shard.look_in_time(hub, hash, key, intent, clone_value)),
             Glance::Unsure => self.look_closely(hash, key),
         }
     }
@@ -213,10 +214,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             held.narrow();
             use_it.take().expect("it is used once")(held.value())
         };
-        match shard.glance(hub, hash, key, Intent::Use, &mut use_once) {
+        let intent = Intent::Use;
+        match shard.glance(hub, hash, key, intent, &mut use_once) {
             Glance::Found(used) => Some(used),
             Glance::Nothing => None,
-            Glance::Timed => self.counted(shard.use_in_time(hub, hash, key, use_once)),
+            Glance::Timed => self.counted(shard.look_in_time(hub, hash, key, intent, use_once)),
             Glance::Unsure => self.read_closely(hash, key, use_once),
         }
     }
@@ -286,10 +288,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
-        match shard.glance(hub, hash, key, Intent::Peek, &show) {
+        let intent = Intent::Peek;
+        match shard.glance(hub, hash, key, intent, &show) {
             Glance::Found(shown) => Some(shown),
             Glance::Nothing => None,
-            Glance::Timed | Glance::Unsure => self.look(hash, key, Intent::Peek, show),
+            Glance::Timed => shard.look_in_time(hub, hash, key, intent, show),
+            Glance::Unsure => self.look(hash, key, intent, show),
         }
     }
 

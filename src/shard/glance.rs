@@ -1,6 +1,6 @@
 //! The short ways of a hit, for caches in which it means to count it with the
-//! entry and nothing more; or that, to compare the entry's deadline, and to count
-//! the look-up.
+//! entry and nothing more; or to note it, to compare the entry's deadline, and to
+//! count the look-up.
 //!
 //! ```text
 //!   glance ── plain open? ─► look at one slot ─► found, or not there
@@ -16,6 +16,8 @@
 
 use super::{Held, Hub, Intent, Shard};
 use crate::hash::KeyHash;
+use crate::policy::Notes;
+use crate::slot::hit_log::Noted;
 use crate::vault::Sight;
 use equivalent::Equivalent;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Glance<R> {
     Found(R),
     Nothing,
-    /// It takes a look at the clock, or is to be counted.
+    /// It takes a look at the clock, or is to be counted, or noted in order.
     Timed,
     /// It takes a closer look.
     Unsure,
@@ -95,15 +97,16 @@ impl<K, V> Shard<K, V> {
         }
     }
 
-    /// Looks `key` up for a use, in a shard whose entries may have deadlines, but
-    /// no tags. By itself, so that those who have no deadlines pay nothing for
-    /// it. Whoever calls this counts the look-up.
+    /// Looks `key` up in a shard whose entries may have deadlines, but no tags. By
+    /// itself, so that those who need none of this pay nothing for it. Whoever
+    /// calls this counts the look-up.
     #[inline(never)]
-    pub(crate) fn use_in_time<Q, R>(
+    pub(crate) fn look_in_time<Q, R>(
         &self,
         hub: &Hub<K, V>,
         hash: KeyHash,
         key: &Q,
+        intent: Intent,
         mut use_it: impl FnMut(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
@@ -115,34 +118,48 @@ impl<K, V> Shard<K, V> {
         let now = self.time(hub);
         match self.vault.glance(hash.fragment(), key) {
             Sight::Found(held) => {
-                let is_alive = match now {
-                    Some(now) => self.deadlines.outlive_plainly(held.slot(), now),
-                    None => self.deadlines.is_unused(),
+                let is_alive = match (now, intent) {
+                    (None, _) => self.deadlines.is_unused(),
+                    (Some(now), Intent::Use) => self.deadlines.outlive_plainly(held.slot(), now),
+                    (Some(now), Intent::Peek) => !self.deadlines.is_over(held.slot(), now),
                 };
                 if is_alive {
-                    held.bump();
+                    if intent == Intent::Use {
+                        self.note_use_of(hub, &held);
+                    }
                     return Some(use_it(&held));
                 }
             }
             Sight::Nothing => return None,
             Sight::Beyond => {}
         }
-        self.use_closely(hub, hash, key, use_it)
+        self.look_closely(hub, hash, key, intent, use_it)
+    }
+
+    /// Of a use whose time was noted.
+    #[inline(always)]
+    fn note_use_of(&self, hub: &Hub<K, V>, held: &Held<'_, K, V>) {
+        if hub.notes != Notes::Order {
+            held.bump();
+        } else if self.hit_log.push(held.slot()) == Noted::Filled {
+            self.settle();
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn use_closely<Q, R>(
+    fn look_closely<Q, R>(
         &self,
         hub: &Hub<K, V>,
         hash: KeyHash,
         key: &Q,
+        intent: Intent,
         use_it: impl FnMut(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.look(hub, hash, key, Intent::Use, use_it)
+        self.look(hub, hash, key, intent, use_it)
     }
 
     /// Entries have tags from here on. To be said before the first such entry

@@ -86,10 +86,16 @@ impl<K, V> Hub<K, V> {
         }
     }
 
-    /// Whether a hit only has to be counted with its entry, if at all, and
-    /// nobody but the clock says when one ends.
+    /// Whether a hit only has to be counted with its entry, if at all.
     fn looks_plainly(&self) -> bool {
-        self.lifetimes.expiry.is_none() && self.notes != Notes::Order
+        let is_silent = self.notes != Notes::Order && !self.counts_lookups;
+        is_silent && self.lifetimes.is_endless() && self.lifetimes.expiry.is_none()
+    }
+
+    /// Whether nobody but the clock says when an entry ends, and it is not kept
+    /// any longer.
+    fn looks_in_time(&self) -> bool {
+        self.lifetimes.expiry.is_none() && self.lifetimes.grace == 0
     }
 
     /// One shard's fair share of the capacity, rounded down.
@@ -197,10 +203,8 @@ impl<K, V> Shard<K, V> {
             vault,
             deadlines: Deadlines::new(&hub.lifetimes),
             generation: AtomicU64::new(0),
-            plain: Gate::new(
-                hub.looks_plainly() && hub.lifetimes.is_endless() && !hub.counts_lookups,
-            ),
-            timed: Gate::new(hub.looks_plainly() && hub.lifetimes.grace == 0),
+            plain: Gate::new(hub.looks_plainly()),
+            timed: Gate::new(hub.looks_in_time()),
             home,
             hit_log: HitLog::default(),
             gauge: Gauge::default(),

@@ -64,8 +64,10 @@ impl HitLog {
         }
         for cell in &self.slots[..noted] {
             // A reader that has its place but has not filled it yet leaves
-            // `NONE` here; its note is lost, as the promise above allows.
-            if let Some(slot) = Slot::from_raw(cell.swap(Slot::NONE, Ordering::Acquire)) {
+            // `NONE` here; its note comes late or is lost, as the promise above
+            // allows.
+            if let Some(slot) = Slot::from_raw(cell.load(Ordering::Acquire)) {
+                cell.store(Slot::NONE, Ordering::Relaxed);
                 each(slot);
             }
         }
