@@ -42,10 +42,17 @@ impl Account {
         }
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
-            let after = used.checked_add(amount).filter(|sum| *sum <= self.max());
-            let Some(after) = after else { return false };
-            let swapped =
-                self.used.compare_exchange_weak(used, after, Ordering::Relaxed, Ordering::Relaxed);
+            // More is used than there may be while a bound is being lowered.
+            let free = self.max().saturating_sub(used);
+            if free < amount {
+                return false;
+            }
+            let swapped = self.used.compare_exchange_weak(
+                used,
+                used + amount,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
             match swapped {
                 Ok(_) => return true,
                 Err(current) => used = current,
@@ -117,6 +124,19 @@ impl Budget {
         } else {
             None
         }
+    }
+
+    /// Takes room for one entry of weight 1, or says what is lacking.
+    #[inline]
+    pub(crate) fn take_one(&self) -> Result<(), Need> {
+        if !self.entries.take(1) {
+            return Err(Need::Entry);
+        }
+        if !self.weight.take(1) {
+            self.entries.give(1);
+            return Err(Need::Weight);
+        }
+        Ok(())
     }
 
     #[inline]

@@ -220,7 +220,7 @@ impl Watchers {
     }
 
     #[cold]
-    fn remember(word: Word, slot: Slot) -> Self {
+    pub(crate) fn remember(word: Word, slot: Slot) -> Self {
         let readers = REGISTRY.records().filter(|record| record.is_on(word, slot));
         let readers = readers.map(|record| (record, record.turn())).collect();
         Watchers { word, slot, readers }

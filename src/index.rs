@@ -168,6 +168,11 @@ impl Line {
         self.set_tag(lane, 0);
     }
 
+    #[inline]
+    fn swing(&self, lane: usize, slot: Slot) {
+        self.slots[lane].swap(slot.raw(), Ordering::SeqCst);
+    }
+
     /// Only the one writer sets tags, so a load and a store will do.
     #[inline]
     fn set_tag(&self, lane: usize, tag: u8) {
@@ -347,6 +352,13 @@ impl<'a> Table<'a> {
             self.lines[passed].unspill();
             passed = self.next(passed);
         }
+    }
+
+    /// Lets `new` take the place of `old`, wherever it is.
+    #[cold]
+    fn swing(&self, hash: u32, old: Slot, new: Slot) {
+        let (at, lane) = self.lane_of(hash, old);
+        self.lines[at].swing(lane, new);
     }
 
     fn slots(self) -> impl Iterator<Item = Slot> + use<'a> {
@@ -531,9 +543,14 @@ impl Index {
 
     /// Lets `new` take the place of `old`, which is here under the same hash:
     /// readers find the one or the other.
+    #[inline]
     pub(crate) fn swing(&self, hash: u32, old: Slot, new: Slot) {
-        let (at, lane) = self.table().lane_of(hash, old);
-        self.table().lines[at].slots[lane].swap(new.raw(), Ordering::SeqCst);
+        // SAFETY: as in `insert_at`.
+        let line = unsafe { &*self.aim(hash).line };
+        match line.lane_of(tag_of(hash), old) {
+            Some(lane) => line.swing(lane, new),
+            None => self.table().swing(hash, old, new),
+        }
     }
 
     /// Moves everything to a table for `entries` entries, about. `hash_of` is

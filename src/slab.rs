@@ -85,6 +85,51 @@ impl<K, V> Cell<K, V> {
         }
     }
 
+    #[inline]
+    pub(crate) fn hits(&self) -> u8 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_hits(&self, hits: u8) {
+        self.hits.store(hits, Ordering::Relaxed);
+    }
+
+    /// What is in this cell now is of `hash`, and readers cannot find it yet.
+    #[inline]
+    fn begin(&self, hash: u32) {
+        self.hits.store(0, Ordering::Relaxed);
+        self.state.store(OCCUPIED, Ordering::Relaxed);
+        // Release: whoever finds this hash here finds the entry, too.
+        self.hash.store(hash, Ordering::Release);
+    }
+
+    /// Takes out the pair that is in this cell; see [`Slab::empty`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline]
+    pub(crate) unsafe fn empty(&self) -> (K, V) {
+        self.state.store(0, Ordering::Relaxed);
+        // SAFETY: the cell was occupied and is not any more, so this is the
+        // only time that the pair is taken; nobody else looks at it.
+        self.pair.with_mut(|pair| unsafe { (*pair).assume_init_read() })
+    }
+
+    /// Puts `pair` in the place of the one that is in this cell. Neither has
+    /// tags.
+    ///
+    /// # Safety
+    /// As for [`Slab::empty`], and then for [`Slab::fill`].
+    #[inline]
+    pub(crate) unsafe fn exchange(&self, hash: u32, pair: (K, V)) -> (K, V) {
+        // SAFETY: the cell is occupied, so there is a pair; nobody else looks at
+        // it, and whoever gets it is the only one.
+        let old = self.pair.with_mut(|place| unsafe { (*place).as_mut_ptr().replace(pair) });
+        self.begin(hash);
+        old
+    }
+
     /// Key and value.
     ///
     /// # Safety
@@ -145,7 +190,7 @@ impl<K, V> Slab<K, V> {
     #[inline]
     pub(crate) fn hash_and_hits(&self, slot: Slot) -> (u32, u8) {
         let cell = self.cell(slot);
-        (cell.hash.load(Ordering::Acquire), cell.hits.load(Ordering::Relaxed))
+        (cell.hash.load(Ordering::Acquire), cell.hits())
     }
 
     /// What `look` says of the cell of a slot that a reader has found, or what
@@ -186,18 +231,23 @@ impl<K, V> Slab<K, V> {
         self.cell(slot).state.store(OCCUPIED | UNTOLD | FOUND, Ordering::Release);
     }
 
+    /// Of an entry whose removal nobody is to be told of.
+    pub(crate) fn set_unlinked(&self, slot: Slot) {
+        self.cell(slot).state.store(OCCUPIED | FOUND, Ordering::Release);
+    }
+
     pub(crate) fn set_told(&self, slot: Slot) {
         self.cell(slot).state.fetch_and(!UNTOLD, Ordering::Release);
     }
 
     #[inline]
     pub(crate) fn hits(&self, slot: Slot) -> u8 {
-        self.cell(slot).hits.load(Ordering::Relaxed)
+        self.cell(slot).hits()
     }
 
     #[inline]
     pub(crate) fn set_hits(&self, slot: Slot, hits: u8) {
-        self.cell(slot).hits.store(hits, Ordering::Relaxed);
+        self.cell(slot).set_hits(hits);
     }
 
     /// Puts an entry into the cell of `slot`.
@@ -206,19 +256,26 @@ impl<K, V> Slab<K, V> {
     /// The cell is free, and nobody else fills or empties cells meanwhile.
     #[inline]
     pub(crate) unsafe fn fill(&self, slot: Slot, hash: u32, entry: Entry<K, V>) -> &Cell<K, V> {
-        let cell = self.cells.of(slot);
         if !entry.tags.is_empty() {
             let cells = self.tags.get_or_make();
             // SAFETY: the cell is free, so nobody reads its tags.
             cells.of(slot).0.with_mut(|tags| unsafe { *tags = entry.tags });
         }
+        // SAFETY: so our caller promises.
+        unsafe { self.fill_plainly(slot, hash, (entry.key, entry.value)) }
+    }
+
+    /// Puts an entry without tags into the cell of `slot`.
+    ///
+    /// # Safety
+    /// As for `fill`.
+    #[inline]
+    pub(crate) unsafe fn fill_plainly(&self, slot: Slot, hash: u32, pair: (K, V)) -> &Cell<K, V> {
+        let cell = self.cells.of(slot);
         // SAFETY: the cell is free, so nobody reads it, and nothing that would
         // have to be dropped is overwritten.
-        cell.pair.with_mut(|pair| unsafe { (*pair).write((entry.key, entry.value)) });
-        cell.hits.store(0, Ordering::Relaxed);
-        cell.state.store(OCCUPIED, Ordering::Relaxed);
-        // Release: whoever finds this hash here finds the entry, too.
-        cell.hash.store(hash, Ordering::Release);
+        cell.pair.with_mut(|place| unsafe { (*place).write(pair) });
+        cell.begin(hash);
         cell
     }
 
@@ -229,10 +286,8 @@ impl<K, V> Slab<K, V> {
     /// fills or empties cells meanwhile.
     #[inline]
     pub(crate) unsafe fn empty(&self, slot: Slot, cell: &Cell<K, V>) -> Entry<K, V> {
-        cell.state.store(0, Ordering::Relaxed);
-        // SAFETY: the cell was occupied and is not any more, so this is the
-        // only time that the pair is taken; nobody else looks at it.
-        let (key, value) = cell.pair.with_mut(|pair| unsafe { (*pair).assume_init_read() });
+        // SAFETY: so our caller promises.
+        let (key, value) = unsafe { cell.empty() };
         let tags = match self.tags.get().and_then(|cells| cells.get(slot)) {
             // SAFETY: as above.
             Some(tags) => tags.0.with_mut(|tags| unsafe { std::mem::take(&mut *tags) }),

@@ -18,6 +18,7 @@
 #[cfg(all(test, larder_loom))]
 mod models;
 mod moves;
+mod plain;
 
 use crate::hazard::{Pin, Retired, Salt, Watchers, Word, is_watched};
 use crate::index::{Aim, Blocks, Index};
@@ -206,6 +207,12 @@ impl<K, V, C> Vault<K, V, C> {
         self.slab.is_without_tags()
     }
 
+    /// Where entries of `hash` begin, for a writer who will find and add one.
+    #[inline]
+    pub(crate) fn aim(&self, hash: u32) -> Aim {
+        self.index.aim(hash)
+    }
+
     /// Waits until there is no other writer.
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, K, V, C> {
@@ -357,13 +364,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.find_from(self.aim(hash), hash, key)
-    }
-
-    /// Where entries of `hash` begin, for someone who will find and add one.
-    #[inline]
-    pub(crate) fn aim(&self, hash: u32) -> Aim {
-        self.vault.index.aim(hash)
+        self.find_from(self.vault.index.aim(hash), hash, key)
     }
 
     #[inline]
@@ -423,30 +424,6 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
         let pin = Pin::new(Word::new(self.vault.salt, self.hash(slot)));
         pin.narrow(slot);
         Held { pin, vault: self.vault, slot, cell: self.vault.slab.cell(slot) }
-    }
-
-    /// Fills and links an entry of weight 1, whose hash has its place at `aim`.
-    /// Calls `prepare` before readers can find it.
-    #[inline]
-    pub(crate) fn add(
-        &mut self,
-        aim: Aim,
-        hash: u32,
-        entry: Entry<K, V>,
-        prepare: impl FnOnce(&mut C, Slot),
-    ) -> Slot {
-        debug_assert!(self.is_unweighed());
-        if self.under.len == self.under.room {
-            self.grow();
-        }
-        let slot = self.free_slot();
-        // SAFETY: the slot is free, and this is the one writer.
-        let cell = unsafe { self.vault.slab.fill(slot, hash, entry) };
-        prepare(&mut self.under.core, slot);
-        self.vault.index.insert_at(aim, hash, slot);
-        cell.set_linked();
-        self.under.len += 1;
-        slot
     }
 
     #[inline]

@@ -47,17 +47,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     pub fn insert(&self, key: K, value: V) {
         let hash = self.hash(&key);
-        let (shared, entry) = (&*self.shared, Entry { key, value, tags: TagSet::default() });
+        let shared = &*self.shared;
         if !shared.is_plain {
-            return self.insert_by_visit(hash, entry);
+            return self.insert_by_visit(hash, (key, value));
         }
-        match self.shard(hash).insert_plainly(&shared.hub, hash, entry) {
-            Short::Stored(victim) => drop(victim),
-            Short::NotTaken(entry) => self.insert_by_visit(hash, entry),
+        match self.shard(hash).insert_plainly(&shared.hub, hash, (key, value)) {
+            Short::Stored(left) => drop(left),
+            Short::NotTaken(pair) => self.insert_by_visit(hash, pair),
         }
     }
 
-    fn insert_by_visit(&self, hash: KeyHash, entry: Entry<K, V>) {
+    #[inline(never)]
+    fn insert_by_visit(&self, hash: KeyHash, (key, value): (K, V)) {
+        let entry = Entry { key, value, tags: TagSet::default() };
         let cost = Cost::of(self.weigh(&entry.key, &entry.value));
         let span = self.shared.hub.lifetimes.usual_span(u64::from(hash.fragment()));
         self.store(Incoming { hash, cost, span }, entry, &[]);

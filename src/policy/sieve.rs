@@ -27,6 +27,25 @@ impl Sieve {
         self.queue.remove(&mut self.links, victim);
         victim
     }
+
+    #[inline(never)]
+    fn search(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
+        let helps = |slot: Slot| need == Need::Entry || all.weight(slot) > 0;
+        let mut at = self.hand.or(self.queue.coldest())?;
+        // One round takes every mark away, so the second finds a victim,
+        // unless readers set new marks as fast as the hand moves.
+        for _ in 0..2 * self.queue.len() {
+            if helps(at) && all.hits(at) == 0 {
+                return Some(self.give_up(at));
+            }
+            if helps(at) {
+                all.set_hits(at, 0);
+            }
+            at = self.links.hotter(at).or(self.queue.coldest())?;
+        }
+        let anyone = self.queue.iter(&self.links).find(|slot| helps(*slot))?;
+        Some(self.give_up(anyone))
+    }
 }
 
 impl Policy for Sieve {
@@ -57,21 +76,12 @@ impl Policy for Sieve {
     }
 
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
-        let helps = |slot: Slot| need == Need::Entry || all.weight(slot) > 0;
-        let mut at = self.hand.or(self.queue.coldest())?;
-        // One round takes every mark away, so the second finds a victim,
-        // unless readers set new marks as fast as the hand moves.
-        for _ in 0..2 * self.queue.len() {
-            if helps(at) && all.hits(at) == 0 {
-                return Some(self.give_up(at));
-            }
-            if helps(at) {
-                all.set_hits(at, 0);
-            }
-            at = self.links.hotter(at).or(self.queue.coldest())?;
+        // Often, the first one will do.
+        let first = self.hand.or(self.queue.coldest())?;
+        if need == Need::Entry && all.hits(first) == 0 {
+            return Some(self.give_up(first));
         }
-        let anyone = self.queue.iter(&self.links).find(|slot| helps(*slot))?;
-        Some(self.give_up(anyone))
+        self.search(need, all)
     }
 
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {

@@ -176,6 +176,9 @@ pub(crate) struct Core<K, V> {
     policy: Box<dyn Policy>,
     schedule: Schedule,
     weight: u64,
+    /// Whether there was nothing in the way of the short ways, and no visit was
+    /// made since; see `plain.rs`.
+    was_orderly: bool,
     tally: Tally,
 }
 
@@ -190,6 +193,7 @@ impl<K, V> Core<K, V> {
             claims: Claims::default(),
             flights: Flights::default(),
             tally: Tally::default(),
+            was_orderly: false,
             in_limbo: 0,
         }
     }
@@ -215,7 +219,9 @@ impl<K, V> Shard<K, V> {
 
     /// Locks the shard for writing, and tidies it up first.
     pub(crate) fn visit<'a>(&'a self, hub: &'a Hub<K, V>) -> Visit<'a, K, V> {
-        Visit::begin(self, hub, self.vault.lock())
+        let mut locked = self.vault.lock();
+        locked.core_mut().was_orderly = false;
+        Visit::begin(self, hub, locked)
     }
 
     /// What time it is, if entries have deadlines: there is no need to look at

@@ -6,28 +6,27 @@
 //! says so, and the visit is made.
 
 use super::{Core, Hub, Shard};
-use crate::budget::{Cost, Credit};
+use crate::budget::Cost;
 use crate::flight::{Flight, Purpose};
 use crate::hash::KeyHash;
 use crate::index::Aim;
 use crate::listener::Cause;
-use crate::policy::{Need, Notes};
-use crate::slab::Entry;
+use crate::policy::Notes;
 use crate::slot::{Seen, Slot};
 use crate::sync::modelled;
 use crate::tags::TagSet;
-use crate::vault::{Left, Locked};
+use crate::vault::Locked;
 use equivalent::Equivalent;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What became of an insert.
 pub(crate) enum Short<K, V> {
-    /// It is stored, and this made way for it, if anything had to and no reader
-    /// uses it.
-    Stored(Option<Entry<K, V>>),
+    /// It is stored, and this left for it, if anything had to and no reader uses
+    /// it.
+    Stored(Option<(K, V)>),
     /// It has to go the long way.
-    NotTaken(Entry<K, V>),
+    NotTaken((K, V)),
 }
 
 /// What became of someone who wants to load a key.
@@ -40,32 +39,44 @@ pub(crate) enum ShortBoarding<V> {
     NotTaken,
 }
 
-/// There was room, or has been made by this, if no reader still uses it.
-type Victim<K, V> = Option<Entry<K, V>>;
+/// Room for one entry.
+enum Room {
+    /// There was some, and it is taken now.
+    Free,
+    /// This one, which the policy has given up, is to make it.
+    Of(Slot),
+}
 
 impl<K: Eq, V> Shard<K, V> {
-    /// Stores `entry` if that takes no more than an eviction.
+    /// Stores `pair` if that takes no more than an eviction.
     #[inline]
     pub(crate) fn insert_plainly(
         &self,
         hub: &Hub<K, V>,
         hash: KeyHash,
-        entry: Entry<K, V>,
+        pair: (K, V),
     ) -> Short<K, V> {
+        let hash = hash.fragment();
+        let aim = self.vault.aim(hash);
         let mut locked = self.vault.lock();
         let now = self.time(hub);
-        if !self.is_calm(hub, &locked, now) {
-            return Short::NotTaken(entry);
+        if !self.is_calm(hub, &mut locked, now) {
+            return Short::NotTaken(pair);
         }
-        let aim = locked.aim(hash.fragment());
-        if let Some(old) = locked.find_from(aim, hash.fragment(), &entry.key) {
-            return Short::Stored(self.replace_plainly(hub, &mut locked, old, entry, now));
+        if let Some(old) = locked.find_from(aim, hash, &pair.0) {
+            return Short::Stored(self.replace_plainly(hub, &mut locked, old, pair, now));
         }
-        let Some(victim) = self.make_room_plainly(hub, &mut locked) else {
-            return Short::NotTaken(entry);
-        };
-        self.add_plainly(hub, &mut locked, (aim, hash), entry, now);
-        Short::Stored(victim)
+        match self.room(hub, &mut locked) {
+            Some(Room::Free) => {
+                self.add_plainly(hub, &mut locked, hash, pair, now);
+                Short::Stored(None)
+            }
+            Some(Room::Of(victim)) => {
+                let place = (aim, hash);
+                Short::Stored(self.supplant_plainly(hub, &mut locked, victim, place, pair, now))
+            }
+            None => Short::NotTaken(pair),
+        }
     }
 
     /// Looks for a value of `key` once more, and else registers `flight`, which
@@ -83,7 +94,7 @@ impl<K: Eq, V> Shard<K, V> {
     {
         let mut locked = self.vault.lock();
         let now = self.time(hub);
-        if !self.is_quiet(hub, &locked, now) || locked.core().flights.remembers_any() {
+        if !self.is_quiet(hub, &mut locked, now) || locked.core().flights.remembers_any() {
             return ShortBoarding::NotTaken;
         }
         if let Some(slot) = locked.find(hash.fragment(), key) {
@@ -108,10 +119,11 @@ impl<K: Eq, V> Shard<K, V> {
         (key, value): (&mut Option<Arc<K>>, &mut Option<V>),
         flight: &modelled::Arc<Flight<V>>,
         nanos: u64,
-    ) -> Option<Victim<K, V>> {
+    ) -> Option<Option<(K, V)>> {
+        let aim = self.vault.aim(hash.fragment());
         let mut locked = self.vault.lock();
         let now = self.time(hub);
-        if !self.is_quiet(hub, &locked, now) {
+        if !self.is_quiet(hub, &mut locked, now) {
             return None;
         }
         let registered = locked.core_mut().flights.take(hash.fragment(), flight);
@@ -119,7 +131,7 @@ impl<K: Eq, V> Shard<K, V> {
         if was_overtaken {
             return None;
         }
-        let Some(victim) = self.make_room_plainly(hub, &mut locked) else {
+        let Some(room) = self.room(hub, &mut locked) else {
             let flights = &mut locked.core_mut().flights;
             registered.into_iter().for_each(|again| flights.put_back(hash.fragment(), again));
             return None;
@@ -129,57 +141,113 @@ impl<K: Eq, V> Shard<K, V> {
         let key = key.take().and_then(Arc::into_inner);
         let key = key.expect("a load's key is shared by nobody else");
         let value = value.take().expect("a value is stored once");
+        let hash = hash.fragment();
         // Whoever had stored the key since would have overtaken the load.
-        let (aim, entry) =
-            (locked.aim(hash.fragment()), Entry { key, value, tags: TagSet::default() });
-        self.add_plainly(hub, &mut locked, (aim, hash), entry, now);
+        let left = match room {
+            Room::Free => {
+                self.add_plainly(hub, &mut locked, hash, (key, value), now);
+                None
+            }
+            Room::Of(victim) => {
+                let (place, pair) = ((aim, hash), (key, value));
+                self.supplant_plainly(hub, &mut locked, victim, place, pair, now)
+            }
+        };
         let core = locked.core_mut();
         core.tally.loads += 1;
         core.tally.load_nanos += nanos;
-        Some(victim)
+        Some(left)
     }
 
-    /// Makes room for one entry, if this shard can and ought to.
-    #[inline]
-    fn make_room_plainly(
-        &self,
-        hub: &Hub<K, V>,
-        locked: &mut Locked<'_, K, V, Core<K, V>>,
-    ) -> Option<Victim<K, V>> {
-        let (mut credit, cost) = (Credit::new(&hub.budget), Cost::of(1));
-        if let Err(need) = credit.raise_to(cost) {
-            if self.is_poor(hub, locked, need, cost) {
-                return None;
-            }
-            // Its room goes to the newcomer, and never back to the account.
-            return self.evict_plainly(locked, need);
+    /// Finds room for one entry, if this shard can and ought to.
+    #[inline(always)]
+    fn room(&self, hub: &Hub<K, V>, locked: &mut Locked<'_, K, V, Core<K, V>>) -> Option<Room> {
+        let Err(need) = hub.budget.take_one() else {
+            self.grow_by_one(locked);
+            return Some(Room::Free);
+        };
+        if self.is_poor(hub, locked, need, Cost::of(1)) {
+            return None;
         }
-        credit.spend(cost);
+        let (core, all) = locked.parts();
+        let victim = core.policy.evict(need, &all)?;
+        core.schedule.cancel(victim);
+        core.tally.removals[Cause::Size as usize] += 1;
+        // Its room goes to the newcomer, and never back to the account.
+        Some(Room::Of(victim))
+    }
+
+    /// There will be one entry more.
+    #[inline(never)]
+    fn grow_by_one(&self, locked: &mut Locked<'_, K, V, Core<K, V>>) {
         locked.core_mut().weight += 1;
         self.gauge.entries.store(locked.len() as u64 + 1, Ordering::Relaxed);
         self.gauge.weight.store(locked.core().weight, Ordering::Relaxed);
-        Some(None)
     }
 
-    /// Adds an entry for which there is room.
-    #[inline]
+    /// Adds an entry in the place of `victim`. Returns that, unless a reader keeps
+    /// it.
+    #[inline(always)]
+    fn supplant_plainly(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+        victim: Slot,
+        (aim, hash): (Aim, u32),
+        pair: (K, V),
+        now: Option<u64>,
+    ) -> Option<(K, V)> {
+        let begin = self.life(hub, hash, now);
+        match locked.supplant(victim, (aim, hash), pair, begin) {
+            Ok(left) => {
+                self.tell_policy(locked, victim, hash);
+                Some(left)
+            }
+            Err(pair) => {
+                self.add_plainly(hub, locked, hash, pair, now);
+                None
+            }
+        }
+    }
+
+    /// Adds an entry in a cell of its own.
+    #[inline(never)]
     fn add_plainly(
         &self,
         hub: &Hub<K, V>,
         locked: &mut Locked<'_, K, V, Core<K, V>>,
-        (aim, hash): (Aim, KeyHash),
-        entry: Entry<K, V>,
+        hash: u32,
+        pair: (K, V),
         now: Option<u64>,
     ) {
-        let begin = |core: &mut Core<K, V>, slot| {
-            if let Some(now) = now {
-                self.begin_life(hub, core, slot, hash.fragment(), now);
-            }
-        };
-        let slot = locked.add(aim, hash.fragment(), entry, begin);
+        // The index may grow, or a reader be in the cell that was to be taken.
+        locked.core_mut().was_orderly = false;
+        let slot = locked.add(hash, pair, self.life(hub, hash, now));
+        self.tell_policy(locked, slot, hash);
+    }
+
+    /// There is another entry.
+    #[inline(always)]
+    fn tell_policy(&self, locked: &mut Locked<'_, K, V, Core<K, V>>, slot: Slot, hash: u32) {
         let (core, all) = locked.parts();
-        core.policy.on_insert(slot, Seen::new(hash.fragment(), 1, 0), &all);
+        core.policy.on_insert(slot, Seen::new(hash, 1, 0), &all);
         core.tally.inserts += 1;
+    }
+
+    /// Starts the life of an entry, before readers can find it, if it may have a
+    /// deadline.
+    #[inline(always)]
+    fn life<'a>(
+        &'a self,
+        hub: &'a Hub<K, V>,
+        hash: u32,
+        now: Option<u64>,
+    ) -> impl FnOnce(&mut Core<K, V>, Slot) + use<'a, K, V> {
+        move |core, slot| {
+            if let Some(now) = now {
+                self.begin_life(hub, core, slot, hash, now);
+            }
+        }
     }
 
     /// Starts the life of the entry at `slot`, before readers can find it.
@@ -195,7 +263,7 @@ impl<K: Eq, V> Shard<K, V> {
     fn is_calm(
         &self,
         hub: &Hub<K, V>,
-        locked: &Locked<'_, K, V, Core<K, V>>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
         now: Option<u64>,
     ) -> bool {
         self.is_quiet(hub, locked, now) && locked.core().flights.is_empty()
@@ -206,41 +274,53 @@ impl<K: Eq, V> Shard<K, V> {
     fn is_quiet(
         &self,
         hub: &Hub<K, V>,
-        locked: &Locked<'_, K, V, Core<K, V>>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
         now: Option<u64>,
     ) -> bool {
         now.is_none_or(|now| !locked.core().schedule.is_due(now))
-            && self.vault.is_without_tags()
             && !self.is_stale(hub)
             && !self.gauge.has_doomed.load(Ordering::SeqCst)
-            && !locked.has_leftovers()
-            && locked.is_unweighed()
-            && locked.core().claims.is_empty()
             && self.hit_log.is_empty()
+            && (locked.core().was_orderly || self.is_orderly(locked))
     }
 
-    /// Puts `entry` in the place of the one at `old`, which is of the same key.
+    /// The part of it that only changes in a visit, or where the short ways say
+    /// so: it is asked once, and then remembered.
+    #[inline(never)]
+    fn is_orderly(&self, locked: &mut Locked<'_, K, V, Core<K, V>>) -> bool {
+        let is_orderly = self.vault.is_without_tags()
+            && !locked.has_leftovers()
+            && locked.is_unweighed()
+            && locked.core().claims.is_empty();
+        locked.core_mut().was_orderly = is_orderly;
+        is_orderly
+    }
+
+    /// Puts `pair` in the place of the one at `old`, which is of the same key.
+    /// Returns that, unless a reader keeps it.
+    #[inline(never)]
     fn replace_plainly(
         &self,
         hub: &Hub<K, V>,
         locked: &mut Locked<'_, K, V, Core<K, V>>,
         old: Slot,
-        entry: Entry<K, V>,
+        pair: (K, V),
         now: Option<u64>,
-    ) -> Option<Entry<K, V>> {
+    ) -> Option<(K, V)> {
         self.note_plainly(hub, locked, old, None);
-        let hash = locked.hash(old);
-        let new = locked.fill(hash, 1, entry);
-        if let Some(now) = now {
-            self.begin_life(hub, locked.core_mut(), new, hash, now);
-        }
-        let left = locked.swing(old, new);
+        let begin = |core: &mut Core<K, V>, slot, hash| {
+            if let Some(now) = now {
+                self.begin_life(hub, core, slot, hash, now);
+            }
+        };
+        let (new, left) = locked.supersede(old, pair, begin);
         let core = locked.core_mut();
         core.schedule.cancel(old);
         core.policy.on_move(old, new);
         core.tally.inserts += 1;
         core.tally.removals[Cause::Replaced as usize] += 1;
-        self.owned(left)
+        core.was_orderly &= left.is_some();
+        left
     }
 
     /// A use of `slot`, as [`note_use`](super::Visit::note_use) has it.
@@ -259,31 +339,5 @@ impl<K: Eq, V> Shard<K, V> {
             Notes::Count => locked.bump(slot),
             Notes::Order => locked.core_mut().policy.on_hit(slot),
         }
-    }
-
-    /// What left, unless a reader still uses it: nobody else will hear of it.
-    #[inline]
-    fn owned(&self, left: Left<K, V>) -> Option<Entry<K, V>> {
-        match left {
-            Left::Owned(entry) => Some(entry),
-            Left::Watched(watched) => {
-                self.vault.release(watched);
-                None
-            }
-        }
-    }
-
-    /// Evicts one entry, if the policy gives one up.
-    #[inline]
-    fn evict_plainly(
-        &self,
-        locked: &mut Locked<'_, K, V, Core<K, V>>,
-        need: Need,
-    ) -> Option<Victim<K, V>> {
-        let (core, all) = locked.parts();
-        let slot = core.policy.evict(need, &all)?;
-        core.schedule.cancel(slot);
-        core.tally.removals[Cause::Size as usize] += 1;
-        Some(self.owned(locked.remove(slot)))
     }
 }

@@ -90,6 +90,69 @@ fn a_key_whose_value_is_replaced_is_never_missed_and_never_goes_back() {
     });
 }
 
+/// As above, on the shorter way: fails of the same, and if it does not ask whether
+/// the value is watched.
+#[test]
+fn a_key_whose_value_is_superseded_is_never_missed_and_never_goes_back() {
+    model(|| {
+        let pantry = Pantry::new();
+        pantry.add(HASH, 1, 10);
+        let seen = race(
+            &pantry,
+            |p| (p.get(HASH, 1), p.get(HASH, 1)),
+            |p| {
+                p.supersede(HASH, 1, 11);
+                p.supersede(HASH, 1, 12);
+            },
+        );
+        assert!(seen.0 >= 10 && seen.1 >= seen.0, "{seen:?}");
+    });
+}
+
+/// Fails if `Locked::supplant` does not ask whether the entry is watched, or asks
+/// before it is unlinked; if it is left in limbo as one that is still to be told.
+#[test]
+fn an_entry_whose_cell_is_taken_over_stays_as_long_as_it_is_read() {
+    model(|| {
+        let pantry = Pantry::new();
+        pantry.add(HASH, 1, 10);
+        let seen = race(
+            &pantry,
+            |p| (p.get(HASH, 1), p.get(HASH, 2)),
+            |p| p.supplant((HASH, 1), HASH, 2, 20),
+        );
+        assert!([(10, 0), (10, 20), (0, 0), (0, 20)].contains(&seen), "{seen:?}");
+    });
+}
+
+/// Fails if `Cell::exchange` publishes the hash with a store that is only
+/// `Relaxed`, or before the pair.
+#[test]
+fn a_cell_is_taken_over_by_a_key_of_another_hash() {
+    bounded_model(3, || {
+        let pantry = Pantry::new();
+        pantry.add(SAME_TAG, 1, 10);
+        let seen = race(&pantry, |p| p.get(HASH, 2), |p| p.supplant((SAME_TAG, 1), HASH, 2, 20));
+        assert!(seen == 20 || seen == 0);
+    });
+}
+
+/// Fails if `Cell::exchange` leaves the state as it was, so that readers take the
+/// newcomer for linked.
+#[test]
+fn who_takes_over_a_cell_is_not_seen_before_it_is_linked() {
+    bounded_model(3, || {
+        let pantry = Pantry::new();
+        pantry.add(SAME_TAG, 1, 10);
+        let seen = race(
+            &pantry,
+            |p| (p.get(HASH, 2), p.get(HASH, 2)),
+            |p| p.supplant((SAME_TAG, 1), HASH, 2, 20),
+        );
+        assert!([(0, 0), (0, 20), (20, 20)].contains(&seen), "{seen:?}");
+    });
+}
+
 /// A line that is full, and one that has spilled from it, as key 12.
 fn spilled() -> Arc<Pantry> {
     let pantry = Pantry::new();
