@@ -453,6 +453,7 @@ impl<K, V> Shard<K, V> {
         }
     }
 
+    #[inline(never)]
     fn replay_hits(&self, locked: &mut Locked<'_, K, V, Core<K, V>>) {
         self.hit_log.drain(|slot| {
             // It may have left since, and another entry have its place.

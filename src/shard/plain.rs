@@ -258,7 +258,8 @@ impl<K: Eq, V> Shard<K, V> {
     }
 
     /// Whether a visit would find nothing to tidy up, nobody to wait for or to
-    /// overtake, and no entry that is more than key, value and deadline.
+    /// overtake, and no entry that is more than key, value and deadline. The
+    /// policy has heard of all hits then.
     #[inline]
     fn is_calm(
         &self,
@@ -277,11 +278,14 @@ impl<K: Eq, V> Shard<K, V> {
         locked: &mut Locked<'_, K, V, Core<K, V>>,
         now: Option<u64>,
     ) -> bool {
-        now.is_none_or(|now| !locked.core().schedule.is_due(now))
+        let is_quiet = now.is_none_or(|now| !locked.core().schedule.is_due(now))
             && !self.is_stale(hub)
             && !self.gauge.has_doomed.load(Ordering::SeqCst)
-            && self.hit_log.is_empty()
-            && (locked.core().was_orderly || self.is_orderly(locked))
+            && (locked.core().was_orderly || self.is_orderly(locked));
+        if is_quiet && !self.hit_log.is_empty() {
+            self.replay_hits(locked);
+        }
+        is_quiet
     }
 
     /// The part of it that only changes in a visit, or where the short ways say
