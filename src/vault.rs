@@ -207,10 +207,13 @@ impl<K, V, C> Vault<K, V, C> {
         self.slab.is_without_tags()
     }
 
-    /// Where entries of `hash` begin, for a writer who will find and add one.
+    /// Where entries of `hash` begin, for a writer who will find and add one:
+    /// what is there is fetched from memory meanwhile.
     #[inline]
     pub(crate) fn aim(&self, hash: u32) -> Aim {
-        self.index.aim(hash)
+        let aim = self.index.aim(hash);
+        self.index.prefetch(aim);
+        aim
     }
 
     /// Waits until there is no other writer.

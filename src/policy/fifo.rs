@@ -46,6 +46,10 @@ impl Policy for Fifo {
         Some(victim)
     }
 
+    fn next_victim(&self) -> Option<Slot> {
+        self.queue.coldest()
+    }
+
     fn coldest_first(&self, _all: &dyn Residents) -> Vec<Slot> {
         self.queue.iter(&self.links).collect()
     }

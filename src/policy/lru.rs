@@ -50,6 +50,10 @@ impl Policy for Lru {
         Some(victim)
     }
 
+    fn next_victim(&self) -> Option<Slot> {
+        self.by_use.coldest()
+    }
+
     fn coldest_first(&self, _all: &dyn Residents) -> Vec<Slot> {
         self.by_use.iter(&self.links).collect()
     }

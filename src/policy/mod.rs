@@ -74,6 +74,12 @@ pub(crate) trait Policy: Send + Sync {
     /// Gives up one resident; `None` only when none can help with `need`.
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot>;
 
+    /// Who will probably be given up next, if that is quickly said: what is
+    /// needed for it can be fetched from memory meanwhile.
+    fn next_victim(&self) -> Option<Slot> {
+        None
+    }
+
     /// Every resident once, from the one that would leave first to the one
     /// that would stay longest, as far as the policy can tell.
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot>;

@@ -120,6 +120,10 @@ impl Policy for S3Fifo {
         }
     }
 
+    fn next_victim(&self) -> Option<Slot> {
+        self.lanes.coldest(if self.small_is_due() { SMALL } else { MAIN })
+    }
+
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
         by_hits(self.lanes.iter(SMALL).chain(self.lanes.iter(MAIN)), all)
     }

@@ -84,6 +84,10 @@ impl Policy for Sieve {
         self.search(need, all)
     }
 
+    fn next_victim(&self) -> Option<Slot> {
+        self.hand
+    }
+
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
         let hand = self.hand.or(self.queue.coldest());
         let ahead = std::iter::successors(hand, |slot| self.links.hotter(*slot));

@@ -97,6 +97,8 @@ impl Bench {
         let mut order = self.policy.coldest_first(&self.book);
         order.sort_unstable();
         assert!(order.iter().eq(&self.residents), "the order is all residents, each once");
+        let next = self.policy.next_victim();
+        assert!(next.is_none_or(|next| self.residents.contains(&next)), "{next:?} is not there");
     }
 }
 

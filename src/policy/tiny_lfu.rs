@@ -189,6 +189,10 @@ impl Policy for TinyLfu {
         Some(leaves)
     }
 
+    fn next_victim(&self) -> Option<Slot> {
+        self.lanes.coldest(WINDOW)
+    }
+
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
         let lanes = [PROBATION, WINDOW, PROTECTED];
         by_hits(lanes.into_iter().flat_map(|lane| self.lanes.iter(lane)), all)

@@ -173,6 +173,9 @@ impl<K: Eq, V> Shard<K, V> {
         let victim = core.policy.evict(need, &all)?;
         core.schedule.cancel(victim);
         core.tally.removals[Cause::Size as usize] += 1;
+        if let Some(next) = core.policy.next_victim() {
+            locked.prefetch(next);
+        }
         // Its room goes to the newcomer, and never back to the account.
         Some(Room::Of(victim))
     }

@@ -59,6 +59,12 @@ impl<K, V, C> Locked<'_, K, V, C> {
         Ok(old)
     }
 
+    /// Has the place of the entry at `slot` fetched, which will soon leave.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        self.vault.aim(self.vault.slab.hash(slot));
+    }
+
     /// Lets readers find an entry of `pair` instead of the one at `old`, which is
     /// of the same key. Returns the new one's slot, and the old one, unless a
     /// reader is there: then it stays until a sweep.

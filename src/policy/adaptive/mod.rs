@@ -386,6 +386,10 @@ impl Policy for Adaptive {
         Some(leaves.slot)
     }
 
+    fn next_victim(&self) -> Option<Slot> {
+        self.lanes.coldest(WINDOW).or(self.lanes.coldest(MAIN))
+    }
+
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
         let lanes = [MAIN, WINDOW, WEIGHTLESS];
         by_hits(lanes.into_iter().flat_map(|lane| self.lanes.iter(lane)), all)
