@@ -31,6 +31,10 @@ const SHARDS_PER_CORE: u64 = 4;
 /// Sets up a [`Cache`]. Made by [`Cache::builder`]; setters only set, and
 /// [`build`](Builder::build) checks everything at once.
 ///
+/// However large its bounds are, a cache asks for memory only as it grows. If
+/// there is none to be had, the process ends with a message, as it does when a
+/// collection of the standard library cannot grow.
+///
 /// ```
 /// use larder::{Cache, Eviction};
 ///
