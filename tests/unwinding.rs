@@ -481,3 +481,103 @@ fn what_a_cache_over_a_store_returns_is_not_lost() {
         }
     }
 }
+
+/// Memoized functions. Keys are borrowed; what else a function is given, the
+/// call drops.
+#[cfg(feature = "macros")]
+mod memoized {
+    use super::*;
+    use larder::__private::{How, Returned, Source, load, load_async, no_options};
+    use larder::{DefaultHashBuilder, memoize};
+    use std::sync::LazyLock;
+
+    static SHELF: LazyLock<Cache<Key, Value>> = LazyLock::new(cache);
+
+    #[memoize(cache = SHELF, skip(own))]
+    fn plain(_key: &Key, own: Fragile) -> Value {
+        drop(own);
+        value()
+    }
+
+    #[memoize(cache = SHELF, skip(own))]
+    fn failing(_key: &Key, own: Fragile) -> Result<Value, Failure> {
+        drop(own);
+        Err(failure())
+    }
+
+    #[memoize(cache = SHELF, skip(own), some_only)]
+    fn optional(_key: &Key, own: Fragile) -> Option<Value> {
+        drop(own);
+        Some(value())
+    }
+
+    #[memoize(cache = SHELF, skip(own))]
+    async fn tasked(_key: &Key, own: Fragile) -> Value {
+        drop(own);
+        value()
+    }
+
+    #[memoize(cache = SHELF, skip(own))]
+    async fn failing_task(_key: &Key, own: Fragile) -> Result<Value, Failure> {
+        drop(own);
+        Err(failure())
+    }
+
+    /// As it was, at the beginning and in the end.
+    struct Stocked;
+
+    impl Stocked {
+        fn new() -> Self {
+            SHELF.clear();
+            SHELF.insert(key(HIT.0), value());
+            Stocked
+        }
+    }
+
+    impl Drop for Stocked {
+        fn drop(&mut self) {
+            SHELF.clear();
+        }
+    }
+
+    #[test]
+    fn what_a_memoized_function_returns_is_not_lost() {
+        let own = Fragile::new;
+        for id in [HIT.0, MISS.0] {
+            nothing_is_lost! { Stocked::new;
+                "a value": |_| with_key(id, |key| plain(key, own())),
+                "a result": |_| with_key(id, |key| failing(key, own())),
+                "an option": |_| with_key(id, |key| optional(key, own())),
+                "a task": |_| with_key(id, |key| block_on(tasked(key, own()))),
+                "a task that fails": |_| with_key(id, |key| block_on(failing_task(key, own()))),
+            }
+        }
+    }
+
+    /// A cache that always has an old value, so the function is not called.
+    struct Old(Cache<Key, Value>);
+
+    impl Source<Key, Value> for Old {
+        type Hasher = DefaultHashBuilder;
+
+        fn cache(&self) -> &Cache<Key, Value> {
+            &self.0
+        }
+
+        fn stale_for_now<Q: ToKey<Key> + ?Sized>(&self, _: &Q) -> Option<Value> {
+            Some(value())
+        }
+    }
+
+    #[test]
+    fn an_old_value_is_not_lost_as_the_function_that_was_not_called_is_dropped() {
+        let how = || How { options: no_options, negative_ttl: None };
+        let plan = || Returned::<Value>::NEW;
+        nothing_is_lost! { || Old(cache());
+            "a value": |old| load(plan(), old, &MISS, how(), loader(value)),
+            "a task": |old| {
+                block_on(load_async(plan(), old, &MISS, how(), task(Fragile::new(), value)))
+            },
+        }
+    }
+}
