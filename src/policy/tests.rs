@@ -126,6 +126,19 @@ fn an_entry_that_gains_weight_where_it_stands_may_leave_for_its_weight() {
     }
 }
 
+#[test]
+fn who_came_while_there_was_room_need_not_contend_for_it() {
+    // Those with a contest: the newest are still in the window. Nobody was ever
+    // read, so the oldest there does not win against who came first.
+    let contests = [Eviction::default(), Eviction::AdaptiveByWeight, Eviction::TinyLfu];
+    for (eviction, need) in contests.iter().flat_map(|e| [(*e, Need::Entry), (*e, Need::Weight)]) {
+        let mut bench = Bench::new(eviction, 1000);
+        (0..1000).for_each(|index| bench.insert(slot(index), 1));
+        let victim = bench.evict(need).unwrap().index();
+        assert!((900..999).contains(&victim), "{eviction}, {need:?}: {victim}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
