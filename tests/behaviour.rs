@@ -679,3 +679,15 @@ fn values_need_not_be_clone() {
     cache.invalidate_if(|_, value| value.0 == 8);
     assert!(cache.is_empty());
 }
+
+#[test]
+fn each_insert_is_counted_also_one_over_an_older_value() {
+    for eviction in Eviction::ALL {
+        let cache = Cache::builder().capacity(10).eviction(*eviction).build().unwrap();
+        for round in 0..3 {
+            (0..10).for_each(|key| cache.insert(key, round));
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.inserts, stats.replaced), (30, 20), "{eviction}");
+    }
+}

@@ -50,6 +50,26 @@ fn an_entry_is_visible_until_its_deadline_and_to_no_method_from_then_on() {
 }
 
 #[test]
+fn what_a_reader_looks_at_stays_while_an_empty_cache_gives_its_memory_back() {
+    let clock = ManualClock::new();
+    let builder = Cache::builder().capacity(100).shards(1).clock(clock.clone());
+    let cache = builder.time_to_live(SECOND).build().unwrap();
+    (0..10).for_each(|key| cache.insert(key, format!("old {key}")));
+    let seen = cache.read(&5, |value| {
+        clock.advance(SECOND);
+        cache.run_maintenance();
+        assert_eq!(cache.len(), 0);
+        // In any of the places that there were, but for the reader's.
+        (10..30).for_each(|key| cache.insert(key, format!("new {key}")));
+        cache.validate().unwrap();
+        value.clone()
+    });
+    assert_eq!(seen.as_deref(), Some("old 5"));
+    assert!((10..30).all(|key| cache.get(&key) == Some(format!("new {key}"))));
+    cache.validate().unwrap();
+}
+
+#[test]
 fn of_several_lifetimes_the_one_that_ends_first_counts() {
     let (clock, builder) = clocked();
     let cache = builder.time_to_live(10 * SECOND).time_to_idle(4 * SECOND).build().unwrap();
