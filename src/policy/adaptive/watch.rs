@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_whose_entry_has_left_is_in_the_list_no_more_than_a_round() {
+        let (mut watch, mut lanes, mut sketch, all) = sampled();
+        let gone = Slot::from_index(3);
+        Watch::forget(gone, &mut lanes);
+        for _ in 0..100 {
+            watch.look(&mut lanes, &mut sketch, &Guide::default(), &all);
+        }
+        assert_eq!((watch.slots.contains(&gone), watch.slots.len()), (false, 9));
+        assert_eq!(lanes.marks(gone), 0, "its next entry may be listed");
+    }
+
+    #[test]
     fn the_guide_hears_of_a_hit_once_from_the_turn_or_from_the_hand() {
         let (mut watch, mut lanes, mut sketch, all) = sampled();
         let slot = Slot::from_index(0);
