@@ -2,12 +2,14 @@
 
 # step NAME COMMAND...: runs a step, prints how long it took, and ends the gate
 # if it fails. The output of a step that passes is of little interest: only its
-# last lines are shown. The whole is in target/gate/.
+# last lines are shown. The whole is in target/gate/. Where steps run side by
+# side, those that have begun go on to their end.
+FAILED=target/gate/failed
 step() {
   local name=$1 begin=$SECONDS log status
   shift
   if [ -n "${ONLY:-}" ] && [[ "$name" != *"$ONLY"* ]]; then return; fi
-  mkdir -p target/gate
+  [ ! -e $FAILED ] || exit 1
   log=target/gate/${name// /-}.log
   printf '\n=== %s\n' "$name"
   # Not `if (...)`: within a condition, bash forgets `set -e`.
@@ -16,6 +18,7 @@ step() {
   status=$?
   set -e
   if [ $status != 0 ]; then
+    touch $FAILED
     tail -n 200 "$log"
     printf -- '--- %s: FAILED (%s) after %s s; the whole output is in %s\n' \
       "$name" $status $((SECONDS - begin)) "$log"
@@ -29,24 +32,33 @@ step() {
 UNINTERESTING='^ *(Compiling|Download|Check|Running|Doc-tests|Document|Finished|Updating|Locking|Add'
 UNINTERESTING+='|Blocking|Installing|Executable|running [0-9]|test .* ok$|$)'
 
-# both NAME COMMAND -- NAME COMMAND: two steps side by side, each of which keeps
-# one processor busy. Both end before the gate goes on.
-both() {
-  local first=() first_job second_job failed=0
-  while [ "$1" != -- ]; do first+=("$1"); shift; done
-  shift
-  step "${first[@]}" & first_job=$!
-  step "$@" & second_job=$!
-  wait $first_job || failed=1
-  wait $second_job || failed=1
-  [ $failed = 0 ] || exit 1
+# side_by_side LANE...: functions that run steps one after the other, all at the
+# same time. Where a step of one lane keeps one processor busy (a compiler that
+# comes to its last crate, a checker that lets one thread run at a time), a step
+# of another has the rest.
+side_by_side() {
+  local lane jobs=()
+  for lane; do "$lane" & jobs+=($!); done
+  all_end "${jobs[@]}" || exit 1
 }
+
+# all_end JOB...: waits for jobs that a step has started side by side. Fails if
+# one of them does, but not before all have ended.
+all_end() {
+  local job failed=0
+  for job; do wait "$job" || failed=1; done
+  return $failed
+}
+
+# apt ARGS...: apt-get, one lane at a time.
+APT_LOCK=$PWD/target/gate/apt.lock
+apt() { flock "$APT_LOCK" apt-get "$@"; }
 
 # debian PROGRAM PACKAGE: a program that a step needs, from the distribution.
 debian() {
   command -v "$1" >/dev/null || {
-    apt-get update >/dev/null 2>&1 || true
-    apt-get install -y --no-install-recommends "$2" >/dev/null
+    apt update >/dev/null 2>&1 || true
+    apt install -y --no-install-recommends "$2" >/dev/null
   }
 }
 
@@ -60,8 +72,9 @@ nightly() {
   fi
 }
 
-# test_binary ARGS...: builds one test and prints where it is.
+# test_binary ARGS...: builds one test of larder, as among all tests, and prints
+# where it is.
 test_binary() {
-  cargo test --no-run --message-format=json "$@" 2>/dev/null |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+  cargo test --all-features --no-run --message-format=json "$@" 2>/dev/null |
+    grep -vF "$PWD/macros/" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }

@@ -13,7 +13,9 @@ use larder::{Cache, Eviction};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, thread};
 use trace::Trace;
 
 /// The references are given to six decimals and counted alike.
@@ -81,30 +83,44 @@ fn by_count(trace: &Trace, eviction: Eviction, capacity: usize, shards: Option<u
     replay(&builder.build().unwrap(), trace).0
 }
 
+/// Checks all `rows`, as many at a time as there are processors.
+fn side_by_side<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+            check(row);
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+}
+
 #[test]
 fn lru_fifo_and_lfu_reproduce_the_reference_hit_ratios() {
     let Some(folder) = folder() else { return };
-    let mut checked = 0;
+    let mut cases = Vec::new();
     for (name, rows) in rows(&folder.join("reference.csv")) {
         let path = folder.join(format!("{name}.u64.zst"));
         if !path.exists() {
             continue;
         }
-        let trace = trace::load(&path).unwrap();
+        let trace = Arc::new(trace::load(&path).unwrap());
         for row in &rows {
             let [size, policy, wanted] = &row[..] else { panic!("{name}: {row:?}") };
             let Some(eviction) = exact_policy(policy) else { continue };
             let (size, wanted): (usize, f64) = (size.parse().unwrap(), wanted.parse().unwrap());
-            let one_shard = by_count(&trace, eviction, size, Some(1));
-            assert!(
-                (one_shard - wanted).abs() < EXACT,
-                "{name}, {size} entries, {policy}: {one_shard}, not {wanted}",
-            );
-            checked += 1;
-            check_shards(&name, &trace, eviction, size, wanted);
+            cases.push((name.clone(), Arc::clone(&trace), eviction, size, wanted));
         }
     }
-    assert!(checked > 0, "no trace of reference.csv is in {}", folder.display());
+    assert!(!cases.is_empty(), "no trace of reference.csv is in {}", folder.display());
+    side_by_side(&cases, |(name, trace, eviction, size, wanted)| {
+        let one_shard = by_count(trace, *eviction, *size, Some(1));
+        assert!(
+            (one_shard - wanted).abs() < EXACT,
+            "{name}, {size} entries, {eviction}: {one_shard}, not {wanted}",
+        );
+        check_shards(name, trace, *eviction, *size, *wanted);
+    });
 }
 
 /// The mean over so many caches that their hash seeds do not decide: small

@@ -77,7 +77,7 @@ old_rustc() {
   local dir=$PWD/target/msrv-rustc package version
   if [ ! -x "$dir/rustc" ]; then
     rm -rf "$dir" && mkdir -p "$dir"
-    apt-get update >/dev/null 2>&1 || true
+    apt update >/dev/null 2>&1 || true
     for package in rustc-web libstd-rust-web-1.85 libstd-rust-web-dev libllvm19; do
       case $package in
         libllvm*) version= ;;
@@ -86,7 +86,7 @@ old_rustc() {
           [ -n "$version" ] || return 1
           ;;
       esac
-      (cd "$dir" && apt-get download "$package${version:+=$version}" >/dev/null 2>&1) || return 1
+      (cd "$dir" && apt download "$package${version:+=$version}" >/dev/null 2>&1) || return 1
     done
     for package in "$dir"/*.deb; do dpkg -x "$package" "$dir" && rm "$package" || return 1; done
     cat >"$dir/rustc" <<WRAP

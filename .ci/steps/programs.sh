@@ -32,8 +32,8 @@ traces() {
 # The tests start a server of their own, from these programs.
 postgres() {
   if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
-    apt-get update >/dev/null 2>&1 || true
-    apt-get install -y --no-install-recommends postgresql >/dev/null 2>&1 || true
+    apt update >/dev/null 2>&1 || true
+    apt install -y --no-install-recommends postgresql >/dev/null 2>&1 || true
   fi
   cargo test --manifest-path examples/postgres/Cargo.toml --target-dir target/postgres
 }
