@@ -15,6 +15,7 @@ pub mod measure;
 pub mod pace;
 pub mod peer;
 pub mod sheet;
+pub mod sizes;
 pub mod standing;
 pub mod synthetic;
 pub mod table;

@@ -1,8 +1,9 @@
 //! What is replayed, and which half of it each belongs to.
 
 use crate::trace;
+use peers::sizes;
 use peers::synthetic::Family;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fs;
 
@@ -49,6 +50,8 @@ pub struct Subject {
     pub capacities: Vec<usize>,
     /// Where it changes from one kind to another; its length if it does not.
     pub turns_at: usize,
+    /// How large each key's object is; empty if nobody knows.
+    pub size_of: HashMap<u64, u32>,
 }
 
 impl Subject {
@@ -57,7 +60,8 @@ impl Subject {
         let entries = |share: &f64| (distinct as f64 * share / 100.0).round() as usize;
         let capacities = SHARES.iter().map(entries).filter(|entries| *entries >= ENTRIES_MIN);
         let (capacities, turns_at) = (capacities.collect(), accesses.len());
-        Subject { name: name.to_owned(), kind, half, accesses, capacities, turns_at }
+        let (name, size_of) = (name.to_owned(), HashMap::new());
+        Subject { name, kind, half, accesses, capacities, turns_at, size_of }
     }
 }
 
@@ -82,7 +86,10 @@ pub fn subjects(folders: &[String], is_quick: bool) -> Result<Vec<Subject>, Box<
         if is_quick && trace.accesses.len() > LONG {
             continue;
         }
-        subjects.push(Subject::of(&trace.name, "trace", Half::of(number), trace.accesses));
+        let sizes = trace.sizes.iter().flat_map(|sizes| &sizes.bytes_of);
+        let size_of = (0..).zip(sizes.copied()).collect();
+        let subject = Subject::of(&trace.name, "trace", Half::of(number), trace.accesses);
+        subjects.push(Subject { size_of, ..subject });
     }
     subjects.extend((0..seeds).flat_map(|number| Family::ALL.map(|f| synthetic(f, number))));
     Ok(subjects)
@@ -90,9 +97,11 @@ pub fn subjects(folders: &[String], is_quick: bool) -> Result<Vec<Subject>, Box<
 
 fn synthetic(family: Family, number: u64) -> Subject {
     let made = family.sequence(number + 1);
+    let made_by = (number + 1) * 10 + family as u64;
     let subject = Subject::of(&made.name, family.name(), Half::of(number as usize), made.keys);
     let turns_at = made.turns_at.unwrap_or(subject.turns_at);
-    Subject { turns_at, ..subject }
+    let size_of = sizes::draw(&subject.accesses, made_by).size_of;
+    Subject { turns_at, size_of, ..subject }
 }
 
 #[cfg(test)]

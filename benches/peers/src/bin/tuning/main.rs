@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --release --manifest-path benches/peers/Cargo.toml --bin tuning -- \
-//!     [--only choose|report] [--quick] [--out DIR] FOLDER...
+//!     [--only choose|report|choose-weighted|report-weighted] [--quick] [--out DIR] FOLDER...
 //! ```
 //!
 //! Traces and synthetic sequences are dealt into two halves. Choose on the
@@ -20,6 +20,7 @@ mod halves;
 mod others;
 #[path = "../../../../../examples/replay/trace.rs"]
 mod trace;
+mod weighted;
 
 use halves::{Half, LONG, Subject};
 use others::{Best, Others};
@@ -51,7 +52,16 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let subjects = halves::subjects(&args.rest, args.is_quick)?;
-    let others = Others::measured(&subjects, &args.out.join("tuning-others.tsv"))?;
+    weighted::run(args, &subjects)?;
+    if args.wants("choose") || args.wants("report") {
+        by_entries(args, &subjects)?;
+    }
+    println!("{} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+fn by_entries(args: &Args, subjects: &[Subject]) -> Result<(), Box<dyn Error>> {
+    let others = Others::measured(subjects, &args.out.join("tuning-others.tsv"))?;
     for half in [Half::Choose, Half::Report] {
         if !args.wants(half.name()) {
             continue;
@@ -62,7 +72,6 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let file = args.out.join(format!("tuning-{}.tsv", half.name()));
         fs::write(file, cells.iter().map(Cell::line).collect::<String>())?;
     }
-    println!("{} s", start.elapsed().as_secs());
     Ok(())
 }
 
