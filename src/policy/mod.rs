@@ -50,6 +50,13 @@ pub(crate) trait Policy: Send + Sync {
     /// A use of `slot`: a hit that was noted in order, or a new value.
     fn on_hit(&mut self, _slot: Slot) {}
 
+    /// Whether a newcomer may come in, if others have to leave for its weight. If
+    /// not, nobody does, and it leaves at once. Not asked about one that weighs 1
+    /// in a shard where all do.
+    fn admits(&mut self, _newcomer: Seen, _all: &dyn Residents) -> bool {
+        true
+    }
+
     /// An entry has come in, and this is what there is to see of it: nobody has
     /// hit it yet.
     fn on_insert(&mut self, slot: Slot, seen: Seen, all: &dyn Residents);
@@ -117,7 +124,12 @@ pub enum Eviction {
     /// It runs five miniatures of the cache on a sample of the keys, each in
     /// another way, and does as the one does that hits most. In a weighted
     /// cache it maximises the number of hits: a heavy entry has to be used more
-    /// often than the lighter ones in its place.
+    /// often than the lighter ones in its place, and of those that are not read,
+    /// the one leaves first that has taken up most room for longest. Once the
+    /// entries have been used as often as there are entries, a newcomer that is
+    /// heavier than most, too heavy for the window, has to be worth more from
+    /// the start: otherwise it leaves at once, as [`Cause::Size`], and nobody
+    /// makes way for it.
     ///
     /// The miniatures take 10 KB in a cache of 10 entries and up to 70 KB in
     /// a large one; each entry takes 2.3 to 4.5 bytes more while those that left
@@ -130,12 +142,14 @@ pub enum Eviction {
     /// instructions more.
     ///
     /// [`Sieve`]: Eviction::Sieve
+    /// [`Cause::Size`]: crate::Cause::Size
     ///
     /// Einziger, Eytan, Friedman and Manes, "Adaptive software cache
     /// management" (Middleware '18); Yang et al., "FIFO queues are all you need
     /// for cache eviction" (SOSP '23); Waldspurger, Saemundsson, Ahmad and Park,
     /// "Cache modeling and optimization using miniature simulations" (USENIX
-    /// ATC '17).
+    /// ATC '17); by weight, Aggarwal, Wolf and Yu, "Caching on the World Wide
+    /// Web" (IEEE Transactions on Knowledge and Data Engineering, 1999).
     #[default]
     Adaptive,
     /// First in, first out. A new value for a key leaves it in its place.
@@ -183,7 +197,8 @@ pub enum Eviction {
     /// As [`Adaptive`](Eviction::Adaptive), but what it maximises is the
     /// *weight* of the entries that are hit: in a cache whose weights are
     /// bytes, the bytes that need not be fetched. Large entries then stay as
-    /// easily as small ones.
+    /// easily as small ones; but one that is too large for the window has to
+    /// have been asked for more often than the one that would make way, here too.
     AdaptiveByWeight,
 }
 

@@ -279,39 +279,97 @@ fn shards_share_what_the_adaptive_policy_has_learnt() {
     assert!(!policies.describe().contains("changed 0 times"), "{}", policies.describe());
 }
 
-/// Hits and the weight of hits where 10 objects of weight 20, each asked for
-/// three times as often as one of 200 of weight 1, compete for a room of 150.
-fn weighted_hits(eviction: Eviction) -> (u64, u64) {
-    let weight = |key: usize| if key < 10 { 20 } else { 1 };
-    let mut bench = Bench::new(eviction, 210);
+/// Hits and the weight of hits of a policy alone that has room for so much, on
+/// keys below `keys`, asked as a shard asks it.
+fn weighted_hits(
+    eviction: Eviction,
+    room: u32,
+    keys: usize,
+    weight: impl Fn(usize) -> u32,
+    trace: impl Iterator<Item = usize>,
+) -> (u32, u32) {
+    let mut bench = Bench::new(eviction, keys);
     let (mut hits, mut hit_weight, mut held) = (0, 0, 0);
-    let mut random = 1_u64;
-    for _ in 0..60_000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        let draw = (random >> 33) as usize % 230;
-        let key = if draw < 30 { draw / 3 } else { draw - 20 };
+    for key in trace {
+        let weight_of_key = weight(key);
         if bench.residents.contains(&slot(key)) {
             bench.hit(slot(key));
             hits += 1;
-            hit_weight += u64::from(weight(key));
+            hit_weight += weight_of_key;
             continue;
         }
-        while held + weight(key) > 150 {
+        let newcomer = Seen::new(bench.book.hash(slot(key)), weight_of_key, 0);
+        if held + weight_of_key > room && !bench.policy.admits(newcomer, &bench.book) {
+            continue;
+        }
+        while held + weight_of_key > room {
             let Some(victim) = bench.evict(Need::Weight) else { break };
             held -= weight(victim.index());
         }
-        bench.insert(slot(key), weight(key));
-        held += weight(key);
+        bench.insert(slot(key), weight_of_key);
+        held += weight_of_key;
     }
+    bench.check();
     (hits, hit_weight)
+}
+
+/// Numbers below `end`, in no order.
+fn draws(count: usize, end: usize) -> impl Iterator<Item = usize> {
+    let mut random = 1_u64;
+    (0..count).map(move |_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        (random >> 33) as usize % end
+    })
+}
+
+/// 10 objects of weight 20, each asked for three times as often as one of 200 of
+/// weight 1, compete for a room of 150.
+fn few_heavy_and_many_light(eviction: Eviction) -> (u32, u32) {
+    let weight = |key| if key < 10 { 20 } else { 1 };
+    let key = |draw| if draw < 30 { draw / 3 } else { draw - 20 };
+    weighted_hits(eviction, 150, 210, weight, draws(60_000, 230).map(key))
 }
 
 #[test]
 fn weight_is_favoured_only_if_asked_for() {
-    let (hits, weight) = weighted_hits(Eviction::Adaptive);
-    let (hits_by_weight, weight_by_weight) = weighted_hits(Eviction::AdaptiveByWeight);
+    let (hits, weight) = few_heavy_and_many_light(Eviction::Adaptive);
+    let (hits_by_weight, weight_by_weight) = few_heavy_and_many_light(Eviction::AdaptiveByWeight);
     assert!(hits > hits_by_weight, "{hits} hits, {hits_by_weight} by weight");
     assert!(weight < weight_by_weight, "{weight} hit, {weight_by_weight} by weight");
+}
+
+#[test]
+fn heavy_objects_that_are_asked_for_once_push_nobody_out() {
+    // 100 light objects fill nine tenths of the room; every fifth access is to
+    // one that would take up a third of it, and never comes back.
+    let weight = |key| if key < 100 { 9 } else { 330 };
+    let trace = || {
+        (0..)
+            .zip(draws(40_000, 100))
+            .map(|(at, light)| if at % 5 == 0 { 100 + at / 5 } else { light })
+    };
+    let hits = |eviction| weighted_hits(eviction, 1000, 8100, weight, trace()).0;
+    assert!(hits(Eviction::Adaptive) > 31_000, "{}", hits(Eviction::Adaptive));
+    assert!(hits(Eviction::Lru) < 20_000);
+}
+
+#[test]
+fn among_the_unread_who_takes_up_most_room_leaves_first() {
+    for (eviction, leaves) in [(Eviction::Adaptive, 8), (Eviction::Fifo, 0)] {
+        let mut bench = Bench::new(eviction, 20);
+        (0..20).for_each(|at| bench.insert(slot(at), if at == 8 { 80 } else { 10 }));
+        assert_eq!(bench.evict(Need::Weight), Some(slot(leaves)), "{eviction}");
+    }
+}
+
+#[test]
+fn of_objects_that_are_asked_for_alike_the_light_ones_stay() {
+    // 200 of weight 1 and 200 of weight 50, and room for a tenth of all: all
+    // the light ones have room, which is half of all accesses.
+    let weight = |key| if key < 200 { 1 } else { 50 };
+    let hits = |eviction| weighted_hits(eviction, 1000, 400, weight, draws(60_000, 400)).0;
+    assert!(hits(Eviction::Adaptive) > 29_000, "{}", hits(Eviction::Adaptive));
+    assert!(hits(Eviction::Lru) < 10_000);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::hash::KeyHash;
 use crate::listener::Cause;
 use crate::policy::Need;
 use crate::slab::Entry;
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 use crate::vault::{Left, Locked};
 
 /// What is known of an entry before it is stored.
@@ -83,6 +83,9 @@ impl<'a, K, V> Visit<'a, K, V> {
         match found {
             Some(slot) => self.store_over(incoming, slot, credit, make),
             None => {
+                if !self.is_admitted(incoming, credit) {
+                    return self.come_and_go(incoming, make);
+                }
                 self.make_room(incoming.cost, None, credit)?;
                 let entry = make(self);
                 credit.spend(incoming.cost);
@@ -90,6 +93,36 @@ impl<'a, K, V> Visit<'a, K, V> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the policy lets a new entry in, if this shard has to give up
+    /// others for its weight, and not only what has expired.
+    #[inline]
+    fn is_admitted(&mut self, incoming: Incoming, credit: &mut Credit<'a>) -> bool {
+        while credit.raise_to(incoming.cost) == Err(Need::Weight) {
+            if self.shard.is_poor(self.hub, self.locked(), Need::Weight, incoming.cost) {
+                return true;
+            }
+            if self.reclaim_one().is_none() {
+                let (core, all) = self.locked_mut().parts();
+                let (hash, weight) = (incoming.hash.fragment(), incoming.cost.weight);
+                return core.policy.admits(Seen::new(hash, weight as u32, 0), &all);
+            }
+        }
+        true
+    }
+
+    /// A new value comes in, and the policy gives up that very entry.
+    fn come_and_go(
+        &mut self,
+        incoming: Incoming,
+        make: impl FnOnce(&mut Self) -> Entry<K, V>,
+    ) -> Result<(), Shortage> {
+        let entry = make(self);
+        // Counted both ways, so that sums agree.
+        self.core_mut().tally.inserts += 1;
+        self.put_aside(incoming.hash.fragment(), Left::Owned(entry), Cause::Size);
+        Ok(())
     }
 
     /// Stores a value in the place of the older one at `slot`.
@@ -109,13 +142,7 @@ impl<'a, K, V> Visit<'a, K, V> {
             // Its time was up: the newcomer is stored like any other.
             Predecessor::Gone(Cause::Expired) => return self.store(incoming, None, credit, make),
             // The policy chose this very entry to make room for its new value.
-            Predecessor::Gone(_) => {
-                let entry = make(self);
-                // It came and went: counted both ways, so that sums agree.
-                self.core_mut().tally.inserts += 1;
-                self.put_aside(incoming.hash.fragment(), Left::Owned(entry), Cause::Size);
-                return Ok(());
-            }
+            Predecessor::Gone(_) => return self.come_and_go(incoming, make),
         }
         let entry = make(self);
         credit.spend(growth);
@@ -262,8 +289,9 @@ impl<'a, K, V> Visit<'a, K, V> {
 #[cfg(test)]
 mod tests {
     use crate::hash::KeyHash;
-    use crate::{Cache, Eviction};
+    use crate::{Cache, Eviction, ManualClock};
     use std::hash::{BuildHasherDefault, DefaultHasher};
+    use std::time::Duration;
 
     type Seedless = BuildHasherDefault<DefaultHasher>;
 
@@ -287,5 +315,41 @@ mod tests {
             let late = keys_of(1).take(200).filter(|key| cache.contains_key(key)).count();
             assert_eq!((late, cache.len()), (50, 100));
         }
+    }
+
+    /// Full of 200 entries of weight 5 that are asked for often. A newcomer of
+    /// weight 600 is not worth what would have to leave.
+    fn full_of_light_ones(clock: &ManualClock) -> Cache<u64, u32, Seedless> {
+        let builder = Cache::builder().shards(1).hasher(Seedless::default()).record_stats();
+        let builder = builder.time_to_live(Duration::from_secs(10)).clock(clock.clone());
+        let builder = builder.weight_capacity(1000).weigher(|_, weight: &u32| *weight);
+        let cache = builder.build().unwrap();
+        for round in 0..20 {
+            for key in 0..200 {
+                cache.get_with(&key, || 5);
+            }
+            cache.insert(1000 + round, 5);
+        }
+        cache
+    }
+
+    #[test]
+    fn a_heavy_newcomer_that_is_refused_comes_and_goes_and_nobody_leaves_for_it() {
+        let cache = full_of_light_ones(&ManualClock::new());
+        let before = cache.stats();
+        cache.insert(99_999, 600);
+        assert_eq!((cache.get(&99_999), cache.len(), cache.weight()), (None, 200, 1000));
+        let since = cache.stats() - before;
+        assert_eq!((since.inserts, since.evicted, since.rejected), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_heavy_newcomer_takes_the_room_of_what_has_expired_and_nobody_has_to_let_it_in() {
+        let clock = ManualClock::new();
+        let cache = full_of_light_ones(&clock);
+        clock.advance(Duration::from_secs(11));
+        let before = cache.stats();
+        cache.insert(99_999, 600);
+        assert_eq!((cache.get(&99_999), (cache.stats() - before).evicted), (Some(600), 0));
     }
 }

@@ -12,9 +12,9 @@ struct Lane {
 
 /// Of the byte beside a slot, the bits that say which lane it stands in. The
 /// others are marks, for the policy to use.
-const LANE: u8 = 0b11;
+const LANE: u8 = 0b1_1111;
 
-/// `N` queues, four at most; every resident stands in one of them, and the
+/// `N` queues, 32 at most; every resident stands in one of them, and the
 /// lanes know which.
 pub(crate) struct Lanes<const N: usize> {
     links: Links,

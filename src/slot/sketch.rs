@@ -88,19 +88,31 @@ impl Sketch {
     /// Returns whether it was.
     #[inline]
     pub(crate) fn add(&mut self, hash: u32, times: u8) -> bool {
+        let age = self.age;
+        self.count(hash, times);
+        self.age != age
+    }
+
+    /// Counts `hash` `times` times, halves all counts when it is time, and
+    /// returns what [`estimate`](Sketch::estimate) would.
+    #[inline]
+    pub(crate) fn count(&mut self, hash: u32, times: u8) -> u8 {
         let (at, picks) = self.place(hash);
-        let Some(block) = self.blocks.get_mut(at) else { return false };
+        let Some(block) = self.blocks.get_mut(at) else { return 0 };
+        let mut least = COUNTER_MAX;
         for (row, word) in block.iter_mut().enumerate() {
             let shift = shift(picks, row);
-            let free = COUNTER_MAX - ((*word >> shift) & COUNTER_MAX);
-            *word += free.min(u64::from(times)) << shift;
+            let was = (*word >> shift) & COUNTER_MAX;
+            let is = (was + u64::from(times)).min(COUNTER_MAX);
+            *word += (is - was) << shift;
+            least = least.min(is);
         }
         self.added += usize::from(times);
-        let is_time = self.added >= self.sample && times > 0;
-        if is_time {
+        if self.added >= self.sample && times > 0 {
             self.halve();
+            least /= 2;
         }
-        is_time
+        least as u8
     }
 
     /// At least as often as `hash` was counted lately, up to 15.
@@ -179,6 +191,17 @@ mod tests {
             sketch.add(5, 3);
         }
         assert_eq!(sketch.estimate(5), 15);
+    }
+
+    #[test]
+    fn counting_returns_the_estimate_also_when_it_is_time_to_halve() {
+        let mut sketch = Sketch::default();
+        sketch.fit(1);
+        for step in 0..3 * SAMPLE_MIN as u32 {
+            let hash = (step * step % 701).wrapping_mul(0x85EB_CA6B);
+            assert_eq!(sketch.count(hash, 1 + (step % 3) as u8), sketch.estimate(hash));
+        }
+        assert!(sketch.age() > 3);
     }
 
     #[test]

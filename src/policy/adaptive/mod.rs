@@ -28,6 +28,7 @@
 
 mod arms;
 mod guide;
+mod parts;
 mod trial;
 mod verdict;
 mod watch;
@@ -36,20 +37,15 @@ pub(super) use guide::Guide;
 
 use super::{Need, Notes, Policy, by_hits, wins};
 use crate::slot::ghosts::Ghosts;
-use crate::slot::lanes::Lanes;
 use crate::slot::sketch::Sketch;
 use crate::slot::{HITS_MAX, Residents, Seen, Slot};
 use arms::{Arm, PROOF};
+use parts::{MAIN, Parts, WEIGHTLESS, WINDOW};
 use std::sync::Arc;
 use watch::Watch;
 
-const WINDOW: usize = 0;
-const MAIN: usize = 1;
-/// Who does not help when weight is needed waits here, out of the way.
-const WEIGHTLESS: usize = 2;
-
 pub(super) struct Adaptive {
-    lanes: Lanes<3>,
+    parts: Parts,
     sketch: Sketch,
     /// Who was refused lately: kept only while the arm in office asks.
     ghosts: Ghosts,
@@ -63,6 +59,13 @@ pub(super) struct Adaptive {
     full_at: Option<(Need, u64)>,
     /// The number of entries that the guide was told.
     told: usize,
+    /// Hits that the hands have found so far.
+    uses: usize,
+    /// The newcomer that was let in to go straight to the main part.
+    straight: Option<u32>,
+    /// How much weight the newcomer, for which others leave, brings into the
+    /// window.
+    incoming: u64,
 }
 
 /// What a hit is worth.
@@ -77,7 +80,7 @@ pub(super) enum Favour {
 impl Adaptive {
     pub(super) fn new(favour: Favour, guide: Arc<Guide>) -> Self {
         Adaptive {
-            lanes: Lanes::default(),
+            parts: Parts::default(),
             sketch: Sketch::default(),
             ghosts: Ghosts::default(),
             guide,
@@ -86,27 +89,44 @@ impl Adaptive {
             standing: None,
             full_at: None,
             told: 0,
+            uses: 0,
+            straight: None,
+            incoming: 1,
         }
+    }
+
+    /// The window's share of all: one entry of the usual weight at least.
+    #[inline]
+    fn target(&self, arm: &Arm) -> u64 {
+        arm.window(self.parts.lanes.total_weight()).max(self.parts.unit())
     }
 
     /// Lets entries out of a window that has become too large. There is no
     /// contest for them: the main part has as much too little.
     #[inline]
     fn narrow_window(&mut self, target: u64, all: &dyn Residents) {
-        if self.lanes.weight(WINDOW) > target {
+        if self.parts.weight(WINDOW) > target {
             self.let_out(target, all);
         }
     }
 
     fn let_out(&mut self, target: u64, all: &dyn Residents) {
         for _ in 0..2 {
-            let Some(oldest) = self.lanes.coldest(WINDOW) else { return };
+            let Some(oldest) = self.parts.coldest(WINDOW) else { return };
             let weight = all.weight(oldest);
-            if self.lanes.weight(WINDOW) - u64::from(weight) <= target {
+            if self.parts.weight(WINDOW) - u64::from(weight) <= target {
                 return;
             }
-            self.lanes.move_to(MAIN, oldest, weight);
+            self.promote(Player::of(oldest, all.look(oldest)));
         }
+    }
+
+    /// Lets an entry out of the window into the main part without a contest. A
+    /// newcomer's first use is counted when it leaves the window: there, most
+    /// have to be looked up in the sketch anyway.
+    fn promote(&mut self, from_window: Player) {
+        self.sketch.count(from_window.hash, 1);
+        self.parts.move_to(MAIN, from_window.slot, from_window.weight);
     }
 
     /// The window's oldest entry that has done nothing for a place in the main
@@ -119,7 +139,7 @@ impl Adaptive {
         need: Need,
         all: &dyn Residents,
     ) -> Option<Player> {
-        if self.lanes.weight(WINDOW) < target {
+        if self.parts.weight(WINDOW) + self.incoming <= target {
             None
         } else if arm.contests {
             self.pass(WINDOW, need, all)
@@ -131,14 +151,14 @@ impl Adaptive {
     /// The window's oldest entry that was not read often enough. The others
     /// have earned their place in the main part.
     fn unproven(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Player> {
-        while self.lanes.weight(WINDOW) >= target {
-            let slot = self.lanes.coldest(WINDOW)?;
+        while self.parts.weight(WINDOW) + self.incoming > target {
+            let slot = self.parts.coldest(WINDOW)?;
             let seen = all.look(slot);
             self.credit(slot, seen, all);
             if seen.hits >= PROOF {
-                self.lanes.move_to(MAIN, slot, seen.weight());
+                self.promote(Player::of(slot, seen));
             } else if need == Need::Weight && seen.weight() == 0 {
-                self.lanes.move_to(WEIGHTLESS, slot, 0);
+                self.parts.move_to(WEIGHTLESS, slot, 0);
             } else {
                 return Some(Player::of(slot, seen));
             }
@@ -150,7 +170,7 @@ impl Adaptive {
     /// often, the coldest is unread.
     #[inline(always)]
     fn pass(&mut self, lane: usize, need: Need, all: &dyn Residents) -> Option<Player> {
-        let slot = self.lanes.coldest(lane)?;
+        let slot = self.parts.coldest(lane)?;
         let seen = all.look(slot);
         if seen.hits == 0 && (need == Need::Entry || seen.weight() > 0) {
             return Some(Player::of(slot, seen));
@@ -162,18 +182,18 @@ impl Adaptive {
     fn pass_on(&mut self, lane: usize, need: Need, all: &dyn Residents) -> Option<Player> {
         // Readers may add hits while we look; after this many looks, hits
         // pardon nobody.
-        let mut looks = self.lanes.len(lane) * (usize::from(HITS_MAX) + 1);
+        let mut looks = self.parts.len(lane) * (usize::from(HITS_MAX) + 1);
         self.standing = None;
         loop {
-            let slot = self.lanes.coldest(lane)?;
+            let slot = self.parts.coldest(lane)?;
             let seen = all.look(slot);
             self.credit(slot, seen, all);
             let is_read = seen.hits > 0 && looks > 0;
             looks = looks.saturating_sub(1);
             if is_read {
-                self.lanes.turn(lane);
+                self.parts.turn(lane, slot, seen.weight());
             } else if need == Need::Weight && seen.weight() == 0 {
-                self.lanes.move_to(WEIGHTLESS, slot, 0);
+                self.parts.move_to(WEIGHTLESS, slot, 0);
             } else {
                 return Some(Player::of(slot, seen));
             }
@@ -184,21 +204,22 @@ impl Adaptive {
     #[inline]
     fn credit(&mut self, slot: Slot, seen: Seen, all: &dyn Residents) {
         if seen.hits > 0 {
+            self.uses = self.uses.saturating_add(usize::from(seen.hits));
             self.sketch.add(seen.hash(), seen.hits);
             all.set_hits(slot, 0);
-            Watch::take(slot, seen.hits, &mut self.lanes, &self.guide, all);
+            Watch::take(slot, seen.hits, &mut self.parts.lanes, &self.guide, all);
         }
     }
 
-    /// Whether a newcomer takes the place of the one that would make way for it.
-    #[inline]
-    fn contest(&mut self, candidate: Player, victim: Player) -> bool {
+    /// Whether a candidate that was counted so often takes the place of the one
+    /// that would make way for it.
+    #[inline(always)]
+    fn contest(&mut self, candidate: Player, ours: u8, victim: Player) -> bool {
         let age = self.sketch.age();
         let theirs = match self.standing {
             Some(known) if known.slot == victim.slot && known.age == age => known.estimate,
             _ => self.sketch.estimate(victim.hash),
         };
-        let ours = self.sketch.estimate(candidate.hash);
         let is_won = match self.favour {
             Favour::Weight => ours > theirs,
             Favour::Entries => wins((ours, candidate.weight), (theirs, victim.weight)),
@@ -221,30 +242,42 @@ impl Adaptive {
             Some(_) if !arm.contests => None,
             _ => self.pass(MAIN, need, all),
         };
-        let (Some(candidate), Some(victim)) = (candidate, victim) else {
-            if let (Some(candidate), true) = (candidate, arm.remembers) {
-                self.remember(candidate);
-            }
-            return candidate.or(victim).or_else(|| self.pass(WINDOW, need, all));
+        let Some(candidate) = candidate else {
+            return victim.or_else(|| self.pass(WINDOW, need, all));
         };
-        if self.contest(candidate, victim) {
-            self.lanes.move_to(MAIN, candidate.slot, candidate.weight);
+        let ours = self.sketch.count(candidate.hash, 1);
+        if let Some(victim) = victim.filter(|victim| self.contest(candidate, ours, *victim)) {
+            self.parts.move_to(MAIN, candidate.slot, candidate.weight);
             return Some(victim);
         }
         if arm.remembers {
-            self.remember(candidate);
+            self.ghosts.remember(candidate.hash, arms::reach(self.parts.lanes.total_len()));
         }
         Some(candidate)
     }
 
+    /// Whether a newcomer was refused lately, and weighs no more than the one
+    /// that would make way for it.
     #[inline]
-    fn remember(&mut self, refused: Player) {
-        self.ghosts.remember(refused.hash, arms::reach(self.lanes.total_len()));
+    fn is_back(&mut self, seen: Seen, all: &dyn Residents) -> bool {
+        self.ghosts.take(seen.hash(), arms::reach(self.parts.lanes.total_len()))
+            && (!self.parts.is_classed() || self.is_light(seen, all))
     }
 
-    #[inline]
-    fn is_back(&mut self, hash: u32) -> bool {
-        self.ghosts.take(hash, arms::reach(self.lanes.total_len()))
+    #[inline(never)]
+    fn is_light(&self, seen: Seen, all: &dyn Residents) -> bool {
+        self.parts.coldest(MAIN).is_none_or(|slot| seen.weight() <= all.weight(slot))
+    }
+
+    /// Whether a newcomer that does not fit into the window takes the place of
+    /// the one that would make way. Nobody is refused before the entries have been
+    /// used as often as there are entries: until then, who knows what they are
+    /// worth?
+    fn is_worth_it(&mut self, newcomer: Seen, all: &dyn Residents) -> bool {
+        let ours = self.sketch.count(newcomer.hash(), 1);
+        let Some(victim) = self.pass(MAIN, Need::Weight, all) else { return true };
+        self.uses < self.parts.lanes.total_len()
+            || self.contest(Player::of(Slot::MOVING, newcomer), ours, victim)
     }
 
     /// Whether nobody has had to leave yet, or many have left for other
@@ -258,8 +291,8 @@ impl Adaptive {
     #[inline]
     fn amount(&self, need: Need) -> u64 {
         match need {
-            Need::Entry => self.lanes.total_len() as u64,
-            Need::Weight => self.lanes.total_weight(),
+            Need::Entry => self.parts.lanes.total_len() as u64,
+            Need::Weight => self.parts.lanes.total_weight(),
         }
     }
 
@@ -273,26 +306,41 @@ impl Adaptive {
     #[inline]
     fn drop_out(&mut self, slot: Slot, weight: u32) {
         self.stand_down(slot);
-        Watch::forget(slot, &mut self.lanes);
-        self.lanes.remove(slot, weight);
+        Watch::forget(slot, &mut self.parts.lanes);
+        self.parts.remove(slot, weight);
     }
 
     /// An entry of the sample has come in.
     #[cold]
     fn watch(&mut self, slot: Slot, hash: u32) {
-        self.watch.add(slot, &mut self.lanes);
-        self.guide.recount(self.told, self.lanes.total_len());
-        self.told = self.lanes.total_len();
+        self.watch.add(slot, &mut self.parts.lanes);
+        self.report(hash);
+    }
+
+    fn report(&mut self, hash: u32) {
+        self.guide.recount(self.told, self.parts.lanes.total_len());
+        self.told = self.parts.lanes.total_len();
         self.guide.report(hash, 1);
+    }
+
+    /// Whether a newcomer goes straight to the main part of a weighted cache,
+    /// because it does not fit into the window.
+    #[inline(never)]
+    fn is_straight(&mut self, newcomer: Seen) -> bool {
+        if self.favour == Favour::Entries {
+            self.parts.classify();
+        }
+        self.incoming = 1;
+        self.straight.take() == Some(newcomer.hash())
     }
 
     /// While there is free room, nobody has to win a contest for it.
     #[cold]
     fn fill_main(&mut self, arm: &Arm, all: &dyn Residents) {
-        let target = arm.window(self.lanes.total_weight());
-        while self.lanes.weight(WINDOW) > target && self.lanes.len(WINDOW) > 1 {
-            let Some(oldest) = self.lanes.coldest(WINDOW) else { break };
-            self.lanes.move_to(MAIN, oldest, all.weight(oldest));
+        let target = self.target(arm);
+        while self.parts.weight(WINDOW) > target && self.parts.len(WINDOW) > 1 {
+            let Some(oldest) = self.parts.coldest(WINDOW) else { break };
+            self.promote(Player::of(oldest, all.look(oldest)));
         }
     }
 }
@@ -327,12 +375,36 @@ impl Policy for Adaptive {
         Notes::Count
     }
 
+    fn admits(&mut self, newcomer: Seen, all: &dyn Residents) -> bool {
+        let (hash, weight, arm) = (newcomer.hash(), newcomer.weight(), self.guide.arm());
+        self.sketch.fit(self.parts.lanes.total_len());
+        self.incoming = u64::from(weight);
+        self.straight = None;
+        if self.incoming <= self.target(arm) {
+            return true;
+        }
+        if self.is_worth_it(newcomer, all) {
+            (self.incoming, self.straight) = (1, Some(hash));
+            return true;
+        }
+        if arm.remembers {
+            self.ghosts.remember(hash, arms::reach(self.parts.lanes.total_len()));
+        }
+        if self.guide.samples(hash) {
+            self.report(hash);
+        }
+        false
+    }
+
     fn on_insert(&mut self, slot: Slot, seen: Seen, all: &dyn Residents) {
         let (hash, arm) = (seen.hash(), self.guide.arm());
-        let lane = if arm.remembers && self.is_back(hash) { MAIN } else { WINDOW };
-        self.lanes.push(lane, slot, seen.weight());
-        self.sketch.fit(self.lanes.total_len());
-        self.sketch.add(hash, 1);
+        let is_back = arm.remembers && self.is_back(seen, all);
+        let is_straight = seen.weight() != 1 && self.is_straight(seen);
+        if is_back && !is_straight {
+            self.sketch.count(hash, 1);
+        }
+        self.parts.push(if is_back || is_straight { MAIN } else { WINDOW }, slot, seen.weight());
+        self.sketch.fit(self.parts.lanes.total_len());
         if self.guide.samples(hash) {
             self.watch(slot, hash);
         }
@@ -347,15 +419,13 @@ impl Policy for Adaptive {
 
     fn on_move(&mut self, from: Slot, to: Slot) {
         self.stand_down(from);
-        self.lanes.replace(from, to);
-        self.watch.follow(from, to, &mut self.lanes);
+        self.parts.replace(from, to);
+        self.watch.follow(from, to, &mut self.parts.lanes);
     }
 
     fn on_reweigh(&mut self, slot: Slot, was: u32, all: &dyn Residents) {
-        self.lanes.reweigh(slot, was, all);
-        if self.lanes.lane(slot) == WEIGHTLESS && all.weight(slot) > 0 {
-            self.lanes.move_to(MAIN, slot, all.weight(slot));
-        }
+        self.stand_down(slot);
+        self.parts.reweigh(slot, was, all);
     }
 
     fn on_resize(&mut self, _entries_max: u64) {
@@ -363,22 +433,22 @@ impl Policy for Adaptive {
     }
 
     fn on_cut(&mut self, end: usize) {
-        self.lanes.cut(end);
+        self.parts.cut(end);
         self.watch.cut(end);
-        self.sketch.cut(self.lanes.total_len());
-        self.ghosts.cut(arms::reach(self.lanes.total_len()));
+        self.sketch.cut(self.parts.lanes.total_len());
+        self.ghosts.cut(arms::reach(self.parts.lanes.total_len()));
     }
 
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
-        self.watch.look(&mut self.lanes, &mut self.sketch, &self.guide, all);
+        self.watch.look(&mut self.parts.lanes, &mut self.sketch, &self.guide, all);
         if need == Need::Entry {
             // One at a time, those that were out of the way are in it again.
-            if let Some(slot) = self.lanes.coldest(WEIGHTLESS) {
-                self.lanes.move_to(MAIN, slot, all.weight(slot));
+            if let Some(slot) = self.parts.coldest(WEIGHTLESS) {
+                self.parts.move_to(MAIN, slot, all.weight(slot));
             }
         }
         let arm = self.guide.arm();
-        let target = arm.window(self.lanes.total_weight());
+        let target = self.target(arm);
         self.narrow_window(target, all);
         let leaves = self.choose(arm, target, need, all)?;
         self.full_at = Some((need, self.amount(need)));
@@ -391,12 +461,12 @@ impl Policy for Adaptive {
     }
 
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
-        let lanes = [MAIN, WINDOW, WEIGHTLESS];
-        by_hits(lanes.into_iter().flat_map(|lane| self.lanes.iter(lane)), all)
+        let parts = [MAIN, WINDOW, WEIGHTLESS];
+        by_hits(parts.into_iter().flat_map(|part| self.parts.coldest_first(part)), all)
     }
 
     fn validate(&self, all: &dyn Residents) -> Result<(), String> {
-        self.lanes.validate(all)
+        self.parts.lanes.validate(all)
     }
 }
 

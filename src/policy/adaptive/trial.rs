@@ -98,12 +98,14 @@ impl Trial {
     /// row. Only the first of these can tell them apart.
     pub(super) fn access(&mut self, hash: u32, times: u8) {
         self.sketch.fit(self.room);
-        if self.sketch.add(hash, times) {
+        let age = self.sketch.age();
+        let count = self.sketch.count(hash, times);
+        if self.sketch.age() != age {
             self.keys.iter_mut().for_each(|key| key.count /= 2);
         }
         let number = self.number(hash);
         let key = &mut self.keys[usize::from(number)];
-        key.count = self.sketch.estimate(hash);
+        key.count = count;
         let hit = key.holders;
         key.again |= if times > 1 { hit } else { hit & key.read };
         key.read |= hit;
