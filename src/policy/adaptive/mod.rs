@@ -457,7 +457,7 @@ impl Policy for Adaptive {
     }
 
     fn next_victim(&self) -> Option<Slot> {
-        self.lanes.coldest(WINDOW).or(self.lanes.coldest(MAIN))
+        self.parts.coldest(WINDOW).or(self.parts.coldest(MAIN))
     }
 
     fn coldest_first(&self, all: &dyn Residents) -> Vec<Slot> {
