@@ -108,7 +108,8 @@ pub fn run(args: &Args, subjects: &[Subject]) -> Result<(), Box<dyn Error>> {
         let ours = on_all_processors(&cells, |cell| {
             [Eviction::Adaptive, Eviction::AdaptiveByWeight].map(|policy| cell.larder(policy))
         });
-        let ours: Vec<Percent> = ours.into_iter().map(|[hits, weight]| [hits[0], weight[1]]).collect();
+        let ours: Vec<Percent> =
+            ours.into_iter().map(|[hits, weight]| [hits[0], weight[1]]).collect();
         show(half, &cells, &ours, &others);
         let line = |((cell, [hits, weight]), others): ((&Cell<'_>, &Percent), &Percent)| {
             format!("{}\t{hits:.3}\t{weight:.3}\t{:.3}\t{:.3}\n", cell.name(), others[0], others[1])
