@@ -128,6 +128,10 @@ pub(crate) struct Desk<K, V> {
     freed: Condvar,
 }
 
+/// A queue that was emptied keeps room for so many: everything may have been
+/// invalidated at once, and that room would stay.
+const ROOM_KEPT: usize = 64;
+
 struct Queue<K, V> {
     waiting: VecDeque<Posted<K, V>>,
     /// Hashes of the keys whose removals are being told just now.
@@ -234,6 +238,9 @@ impl<K, V> Desk<K, V> {
             } else {
                 break;
             }
+        }
+        if queue.waiting.is_empty() {
+            queue.waiting.shrink_to(ROOM_KEPT);
         }
         drop(queue);
         steady.finish();

@@ -127,13 +127,14 @@ fn memory_comes_back_with_deadlines() {
 }
 
 #[test]
-fn nothing_is_left_of_deadlines_when_everything_is_invalidated() {
+fn nothing_is_left_of_what_stood_beside_the_entries_when_all_are_invalidated() {
     let _turn = TURN.lock();
-    let nine = Duration::from_secs(9);
-    let builder = || {
-        let builder = Cache::<u64, u64>::builder().capacity(LARGE as usize);
-        builder.shards(2).time_to_idle(nine)
-    };
+    let plain = || Cache::<u64, u64>::builder().capacity(LARGE as usize).shards(2);
+    nothing_is_left("deadlines", || plain().time_to_idle(Duration::from_secs(9)));
+    nothing_is_left("removals that were told", || plain().on_removal(|_, _, _| {}));
+}
+
+fn nothing_is_left(name: &str, builder: impl Fn() -> Builder<u64, u64>) {
     let (_, empty) = weigh(|| builder().build().unwrap());
     let (cache, full) = weigh(|| {
         let cache = builder().build().unwrap();
@@ -144,16 +145,17 @@ fn nothing_is_left_of_deadlines_when_everything_is_invalidated() {
     cache.invalidate_all();
     cache.run_maintenance();
     let left = full - (before - held());
-    println!("{empty} bytes, {full} when it is full, then {left}");
-    assert!(left <= empty * FACTOR + NOISE, "{left}, not {empty}");
+    println!("{name}: {empty} bytes, {full} when it is full, then {left}");
+    assert!(left <= empty * FACTOR + NOISE, "{name}: {left}, not {empty}");
     cache.validate().unwrap();
 }
 
 #[test]
 fn a_million_entries_leave_no_more_than_a_thousand_need() {
     let _turn = TURN.lock();
+    // Each shard takes its memory, and their number stays.
     let fill = |capacity: usize, keys: u64| {
-        let cache = Cache::new(capacity);
+        let cache = Cache::builder().capacity(capacity).shards(4).build().unwrap();
         (0..keys).for_each(|key| cache.insert(key, key));
         cache
     };
