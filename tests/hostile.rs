@@ -73,9 +73,11 @@ fn keys_of_one_hash_cost_as_many_comparisons_as_there_are_and_others_pay_nothing
         let one = comparisons(|| {
             assert_eq!(cache.get(&Key::Chosen(CHOSEN_AT_ONCE - 1)), Some(CHOSEN_AT_ONCE - 1))
         });
-        assert!(one <= u64::from(CHOSEN_AT_ONCE), "{one} comparisons for one look-up");
+        // With the first of them twice: by the short way, and then by the long one.
+        let most = u64::from(CHOSEN_AT_ONCE) + 1;
+        assert!(one <= most, "{one} comparisons for one look-up");
         let none = comparisons(|| assert_eq!(cache.get(&Key::Chosen(CHOSEN_AT_ONCE)), None));
-        assert!(none <= u64::from(CHOSEN_AT_ONCE), "{none} comparisons for a miss");
+        assert!(none <= most, "{none} comparisons for a miss");
         let plain = comparisons(|| {
             (0..PLAIN).for_each(|n| assert_eq!(cache.get(&Key::Plain(n)), Some(n)));
         });
