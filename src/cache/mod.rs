@@ -302,12 +302,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         &self,
         hash: KeyHash,
         key: &Q,
-        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
+        mut use_it: impl FnMut(&Held<'_, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let (shard, hub) = (self.shard(hash), &self.shared.hub);
+        match shard.gaze(hub, hash, key, &mut use_it) {
+            Glance::Found(used) => return Some(used),
+            Glance::Nothing => return None,
+            Glance::Timed | Glance::Unsure => {}
+        }
         let (held, _) = self.counted(shard.hold(hub, hash, key))?;
         let used = use_it(&held);
         if hub.lifetimes.expiry.is_some() {
@@ -323,7 +328,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(hash, key, Intent::Use, clone_value)
+        let (shard, hub) = (self.shard(hash), &self.shared.hub);
+        match shard.gaze(hub, hash, key, clone_value) {
+            Glance::Found(value) => Some(value),
+            Glance::Nothing => None,
+            Glance::Timed | Glance::Unsure => self.look(hash, key, Intent::Use, clone_value),
+        }
     }
 
     #[inline(never)]

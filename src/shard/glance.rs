@@ -97,6 +97,32 @@ impl<K, V> Shard<K, V> {
         }
     }
 
+    /// As [`glance`](Shard::glance), but looks at all slots that may be it. One key
+    /// in sixty takes that, and it may be the one that is read most.
+    pub(crate) fn gaze<Q, R>(
+        &self,
+        hub: &Hub<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl FnOnce(&Held<'_, K, V>) -> R,
+    ) -> Glance<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let generation = hub.generation.load(Ordering::SeqCst);
+        if !self.plain.is_open(generation) {
+            return Glance::Unsure;
+        }
+        match self.vault.find(hash.fragment(), key) {
+            Some(held) if self.plain.is_open(generation) => {
+                held.bump();
+                Glance::Found(use_it(&held))
+            }
+            Some(_) => Glance::Unsure,
+            None => Glance::Nothing,
+        }
+    }
+
     /// Looks `key` up in a shard whose entries may have deadlines, but no tags. By
     /// itself, so that those who need none of this pay nothing for it. Whoever
     /// calls this counts the look-up.
