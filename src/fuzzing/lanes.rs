@@ -1,5 +1,5 @@
 use super::Script;
-use crate::slot::lanes::Lanes;
+use crate::slot::lanes::{Lanes, MARKS};
 use crate::slot::links::{Links, List};
 use crate::slot::{Residents, Slot};
 use std::cell::RefCell;
@@ -165,7 +165,7 @@ impl Several {
                 self.lanes.reweigh(slot, was, &self.weights);
             }
             (7, Some(_)) => {
-                let marks = script.byte() & !0b11;
+                let marks = script.byte() & MARKS;
                 self.lanes.set_marks(slot, marks);
                 assert_eq!(self.lanes.marks(slot), marks);
             }

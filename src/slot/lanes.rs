@@ -13,6 +13,9 @@ struct Lane {
 /// Of the byte beside a slot, the bits that say which lane it stands in. The
 /// others are marks, for the policy to use.
 const LANE: u8 = 0b1_1111;
+/// The bits of a mark.
+#[cfg(larder_fuzz)]
+pub(crate) const MARKS: u8 = !LANE;
 
 /// `N` queues, 32 at most; every resident stands in one of them, and the
 /// lanes know which.
