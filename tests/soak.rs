@@ -43,8 +43,9 @@ const DIRTY_MAX: u64 = 256;
 const WARM_UP: u64 = 100_000;
 /// After a tenth of so many, memory stays within a tenth of what it is.
 const LONG: u64 = 10_000_000;
-/// The queue's table of keys doubles once if it is full of graves just while the
-/// queue is nearly full. That may be soon or late.
+/// The queue's table of keys, 184 bytes each and one to find them by, doubles once
+/// if it is full of graves just while the queue is nearly full. That may be soon or
+/// late.
 const DOUBLING: i64 = 2 * DIRTY_MAX as i64 * 185;
 /// What readers may hold back in a shard, and one more.
 const LIMBO: u64 = 65;

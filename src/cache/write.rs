@@ -28,8 +28,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Stores `value` under `key`. An older value leaves as
     /// [`Cause::Replaced`]; if the cache is full, others leave as
     /// [`Cause::Size`], and a policy with admission may let the new one leave
-    /// soon, or at once if it is heavy. A value that is heavier than the whole cache is not stored:
-    /// [`Cause::Rejected`], counted in [`Stats::rejected`](crate::Stats::rejected).
+    /// soon, or at once if it is heavy. A value that is heavier than the whole
+    /// cache is not stored: [`Cause::Rejected`], counted in
+    /// [`Stats::rejected`](crate::Stats::rejected).
     ///
     /// # Cost
     /// O(1), amortised. Hashing, weighing and allocation come before the lock,
