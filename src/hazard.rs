@@ -24,6 +24,7 @@
 
 mod mine;
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr;
 
@@ -86,6 +87,21 @@ struct Rest {
 }
 
 impl Record {
+    /// One that is in use, and stays so.
+    #[cfg(not(any(larder_loom, larder_shuttle)))]
+    const fn busy() -> Self {
+        Record {
+            word: AtomicU64::new(!IDLE),
+            slot: AtomicU32::new(ANY),
+            turn: AtomicU32::new(0),
+            rest: Rest {
+                next: AtomicPtr::new(ptr::null_mut()),
+                is_taken: AtomicBool::new(true),
+                is_leased: AtomicBool::new(false),
+            },
+        }
+    }
+
     fn give_back(&self) {
         self.rest.is_leased.store(false, Ordering::Relaxed);
         self.rest.is_taken.store(false, Ordering::Release);
@@ -276,6 +292,7 @@ pub(crate) struct Pin {
     /// It is this thread's own, and is not given back after the claim. Where
     /// the compiler can tell, the question costs nothing.
     is_own: bool,
+    is_narrow: Cell<bool>,
     _here: PhantomData<*const ()>,
 }
 
@@ -298,13 +315,14 @@ impl Pin {
     #[inline(always)]
     fn with(record: &'static Record, is_own: bool, word: Word) -> Self {
         record.word.swap(word.0, Ordering::SeqCst);
-        Pin { record, is_own, _here: PhantomData }
+        Pin { record, is_own, is_narrow: Cell::new(false), _here: PhantomData }
     }
 
     /// Gives up all but `slot`, which was found under this claim.
     #[inline]
     pub(crate) fn narrow(&self, slot: Slot) {
         self.record.slot.store(slot.raw(), Ordering::Release);
+        self.is_narrow.set(true);
     }
 }
 
@@ -316,7 +334,9 @@ impl Drop for Pin {
         record.word.store(IDLE, Ordering::Release);
         let turn = record.turn.load(Ordering::Relaxed).wrapping_add(1);
         record.turn.store(turn, Ordering::Release);
-        record.slot.store(ANY, Ordering::Release);
+        if self.is_narrow.get() {
+            record.slot.store(ANY, Ordering::Release);
+        }
         if !self.is_own && !record.rest.is_leased.load(Ordering::Relaxed) {
             record.give_back();
         }

@@ -30,10 +30,13 @@
 //! before readers can find it. So a reader in the old one sees the moment in
 //! which it was replaced.
 
+mod tags;
+
 use crate::slot::Slot;
 use crate::sync::modelled::Life;
-use crate::sync::modelled::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::modelled::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::ptr;
+use tags::Tags;
 
 const LANES: usize = 12;
 
@@ -45,12 +48,7 @@ const LOAD_DENOMINATOR: usize = 8;
 
 #[repr(C, align(64))]
 struct Line {
-    /// Tags of the first 8 lanes, a byte each. 0 in an empty lane, and in some
-    /// others.
-    low: AtomicU64,
-    /// Tags of the other 4, and above them how many entries passed this line
-    /// because it was full.
-    high: AtomicU64,
+    tags: Tags,
     slots: [AtomicU32; LANES],
     life: Life,
 }
@@ -58,25 +56,11 @@ struct Line {
 impl Default for Line {
     fn default() -> Self {
         Line {
-            low: AtomicU64::new(0),
-            high: AtomicU64::new(0),
+            tags: Tags::default(),
             slots: std::array::from_fn(|_| AtomicU32::new(Slot::NONE)),
             life: Life::default(),
         }
     }
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const TAG_BITS: usize = 8;
-const LANES_LOW: usize = 8;
-const SPILLED_ONE: u64 = 1 << 32;
-
-/// The highest bit of every byte of `bytes` that is zero. Above the first of
-/// them there may be a false one: a byte that is zero borrows from the next
-/// ("Bit Twiddling Hacks", Mycroft's test).
-#[inline]
-fn zeros(bytes: u64) -> u64 {
-    bytes.wrapping_sub(ONES) & !bytes & (ONES << 7)
 }
 
 impl Line {
@@ -84,26 +68,12 @@ impl Line {
     #[inline(always)]
     fn visit<R>(&self, tag: u8, visit: &mut impl FnMut(Slot) -> Option<R>) -> Sight<R> {
         self.life.is_needed();
-        let pattern = u64::from(tag) * ONES;
-        let mut matches = zeros(self.low.load(Ordering::Acquire) ^ pattern);
-        while matches != 0 {
-            let lane = matches.trailing_zeros() as usize / TAG_BITS;
+        for lane in self.tags.lanes(tag) {
             if let Some(found) = self.slot(lane).and_then(&mut *visit) {
                 return Sight::Found(found);
             }
-            matches &= matches - 1;
         }
-        let high = self.high.load(Ordering::Acquire);
-        // What has spilled is no tag: there, no byte may count as zero.
-        let mut matches = zeros((high ^ pattern) | !(SPILLED_ONE - 1));
-        while matches != 0 {
-            let lane = LANES_LOW + matches.trailing_zeros() as usize / TAG_BITS;
-            if let Some(found) = self.slot(lane).and_then(&mut *visit) {
-                return Sight::Found(found);
-            }
-            matches &= matches - 1;
-        }
-        if high < SPILLED_ONE { Sight::Nothing } else { Sight::Beyond }
+        if self.tags.has_spilled() { Sight::Beyond } else { Sight::Nothing }
     }
 
     /// As `visit`, but only for the first slot with this tag, which nearly always
@@ -111,19 +81,12 @@ impl Line {
     #[inline(always)]
     fn glance<R>(&self, tag: u8, visit: impl FnOnce(Slot) -> Option<R>) -> Sight<R> {
         self.life.is_needed();
-        let pattern = u64::from(tag) * ONES;
-        let matches = zeros(self.low.load(Ordering::Acquire) ^ pattern);
-        let lane = if matches != 0 {
-            matches.trailing_zeros() as usize / TAG_BITS
-        } else {
-            let high = self.high.load(Ordering::Acquire);
-            let matches = zeros((high ^ pattern) | !(SPILLED_ONE - 1));
-            if matches == 0 {
-                return if high < SPILLED_ONE { Sight::Nothing } else { Sight::Beyond };
-            }
-            LANES_LOW + matches.trailing_zeros() as usize / TAG_BITS
+        let Some(lane) = self.tags.lanes(tag).first() else {
+            return if self.tags.has_spilled() { Sight::Beyond } else { Sight::Nothing };
         };
-        match self.slot(lane).and_then(visit) {
+        // If the lane is free, this stands for no slot, and has no cell either.
+        let slot = Slot::or_none(self.slots[lane].load(Ordering::SeqCst));
+        match visit(slot) {
             Some(found) => Sight::Found(found),
             None => Sight::Beyond,
         }
@@ -132,25 +95,15 @@ impl Line {
     /// The lane of `slot`, if it is in this line with this tag.
     #[inline]
     fn lane_of(&self, tag: u8, slot: Slot) -> Option<usize> {
-        let is_it = |lane: usize| self.slots[lane].load(Ordering::Relaxed) == slot.raw();
-        let low = zeros(self.low.load(Ordering::Relaxed) ^ (u64::from(tag) * ONES));
-        let first = low.trailing_zeros() as usize / TAG_BITS;
-        if low != 0 && is_it(first) {
-            return Some(first);
-        }
-        (0..LANES).find(|lane| is_it(*lane))
+        let is_it = |lane: &usize| self.slots[*lane].load(Ordering::Relaxed) == slot.raw();
+        self.tags.lanes(tag).find(is_it)
     }
 
     #[inline]
     fn free_lane(&self) -> Option<usize> {
         let is_free = |lane: &usize| self.slots[*lane].load(Ordering::Relaxed) == Slot::NONE;
-        let low = zeros(self.low.load(Ordering::Relaxed));
-        let first = low.trailing_zeros() as usize / TAG_BITS;
-        if low != 0 && is_free(&first) {
-            return Some(first);
-        }
         // Some entries' tag is that of an empty lane.
-        (0..LANES).find(is_free)
+        self.tags.lanes(0).find(is_free)
     }
 
     /// Puts `slot` into a free lane.
@@ -158,14 +111,14 @@ impl Line {
     fn take(&self, lane: usize, tag: u8, slot: Slot) {
         // The slot last: with it, and no earlier, the entry is there. A reader
         // may still see the tag of who was in the lane before.
-        self.set_tag(lane, tag);
+        self.tags.set(lane, tag);
         self.slots[lane].store(slot.raw(), Ordering::Release);
     }
 
     #[inline]
     fn leave(&self, lane: usize) {
         self.slots[lane].swap(Slot::NONE, Ordering::SeqCst);
-        self.set_tag(lane, 0);
+        self.tags.set(lane, 0);
     }
 
     #[inline]
@@ -173,39 +126,11 @@ impl Line {
         self.slots[lane].swap(slot.raw(), Ordering::SeqCst);
     }
 
-    /// Only the one writer sets tags, so a load and a store will do.
-    #[inline]
-    fn set_tag(&self, lane: usize, tag: u8) {
-        let tags = if lane < LANES_LOW { &self.low } else { &self.high };
-        let shift = lane % LANES_LOW * TAG_BITS;
-        let others = tags.load(Ordering::Relaxed) & !(0xFF << shift);
-        tags.store(others | u64::from(tag) << shift, Ordering::Release);
-    }
-
-    fn tag(&self, lane: usize) -> u8 {
-        let tags = if lane < LANES_LOW { &self.low } else { &self.high };
-        (tags.load(Ordering::Relaxed) >> (lane % LANES_LOW * TAG_BITS)) as u8
-    }
-
     #[inline]
     fn slot(&self, lane: usize) -> Option<Slot> {
         // SeqCst: see `hazard`. A reader that has published its claim must not
         // find what was unlinked before.
         Slot::from_raw(self.slots[lane].load(Ordering::SeqCst))
-    }
-
-    fn spilled(&self) -> u64 {
-        self.high.load(Ordering::Relaxed) / SPILLED_ONE
-    }
-
-    #[inline]
-    fn spill(&self) {
-        self.high.store(self.high.load(Ordering::Relaxed) + SPILLED_ONE, Ordering::Release);
-    }
-
-    #[inline]
-    fn unspill(&self) {
-        self.high.store(self.high.load(Ordering::Relaxed) - SPILLED_ONE, Ordering::Release);
     }
 }
 
@@ -324,7 +249,7 @@ impl<'a> Table<'a> {
             if let Some(lane) = line.free_lane() {
                 return line.take(lane, tag_of(hash), slot);
             }
-            line.spill();
+            line.tags.spill();
             at = self.next(at);
         }
     }
@@ -349,7 +274,7 @@ impl<'a> Table<'a> {
         self.lines[at].leave(lane);
         let mut passed = self.home(hash);
         while passed != at {
-            self.lines[passed].unspill();
+            self.lines[passed].tags.unspill();
             passed = self.next(passed);
         }
     }
@@ -498,17 +423,9 @@ impl Index {
 
     /// As `find`, but looks at one slot only: `Beyond` if there is more to do.
     #[inline(always)]
-    pub(crate) fn glance<R>(
-        &self,
-        aim: Aim,
-        hash: u32,
-        visit: impl FnOnce(Slot) -> Option<R>,
-    ) -> Sight<R> {
-        if self.table.load(Ordering::SeqCst) != aim.table {
-            return Sight::Beyond;
-        }
+    pub(crate) fn glance<R>(&self, hash: u32, visit: impl FnOnce(Slot) -> Option<R>) -> Sight<R> {
         // SAFETY: as in `find`.
-        unsafe { &*aim.line }.glance(tag_of(hash), visit)
+        unsafe { &*self.aim(hash).line }.glance(tag_of(hash), visit)
     }
 
     /// How many entries this has room for.
@@ -616,13 +533,13 @@ impl Index {
         for (at, line) in table.lines.iter().enumerate() {
             for lane in 0..LANES {
                 let Some(slot) = line.slot(lane) else {
-                    if line.tag(lane) != 0 {
+                    if line.tags.get(lane) != 0 {
                         return Err(format!("index: line {at}: a tag without a slot"));
                     }
                     continue;
                 };
                 let hash = hash_of(slot);
-                if line.tag(lane) != tag_of(hash) {
+                if line.tags.get(lane) != tag_of(hash) {
                     return Err(format!("index: {slot:?} has the tag of another hash"));
                 }
                 let mut passed = table.home(hash);
@@ -632,7 +549,7 @@ impl Index {
                 }
             }
         }
-        let counted = |at: usize| table.lines[at].spilled();
+        let counted = |at: usize| table.lines[at].tags.spilled();
         match (0..spilled.len()).find(|at| spilled[*at] != counted(*at)) {
             Some(at) => Err(format!(
                 "index: line {at} counts {} spilled, but {} passed it",
@@ -689,20 +606,20 @@ mod tests {
         for tag in 0..=255_u8 {
             for lane in 0..LANES {
                 let line = Line::default();
-                (0..LANES).for_each(|other| line.set_tag(other, tag ^ 0x80));
+                (0..LANES).for_each(|other| line.tags.set(other, tag ^ 0x80));
                 (0..LANES).for_each(|l| line.slots[l].store(l as u32, Ordering::Relaxed));
-                line.set_tag(lane, tag);
+                line.tags.set(lane, tag);
                 let mut seen = Vec::new();
                 let sight = line.visit(tag, &mut |slot| {
                     seen.push(slot.index());
                     None::<()>
                 });
                 assert!(matches!(sight, Sight::Nothing));
-                assert_eq!((seen[0], line.tag(lane)), (lane, tag));
+                assert_eq!((seen[0], line.tags.get(lane)), (lane, tag));
                 assert_eq!(line.free_lane(), None);
-                line.slots[lane].store(Slot::NONE, Ordering::Relaxed);
+                line.leave(lane);
                 assert_eq!(line.free_lane(), Some(lane));
-                line.spill();
+                line.tags.spill();
                 assert!(matches!(line.visit(tag, &mut |_| None::<()>), Sight::Beyond));
             }
         }

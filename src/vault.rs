@@ -136,28 +136,25 @@ impl<K, V, C> Vault<K, V, C> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let aim = self.index.aim(hash);
         let Some(pin) = Pin::own(Word::new(self.salt, hash)) else { return Sight::Beyond };
-        let sight = self.index.glance(aim, hash, |slot| {
+        let sight = self.index.glance(hash, |slot| {
             // Where there is no cell, an entry may just be moving.
             self.slab.with_cell(
                 slot,
                 || None,
                 |cell| {
-                    if cell.hash() != hash {
-                        return None;
-                    }
-                    let was_linked = cell.was_linked();
                     // SAFETY: as in `find`.
-                    let is_it = !was_linked || key.equivalent(&unsafe { cell.pair() }.0);
-                    is_it.then_some((slot, cell, was_linked))
+                    let is_it = cell.hash() == hash
+                        && cell.was_linked()
+                        && key.equivalent(&unsafe { cell.pair() }.0);
+                    is_it.then_some((slot, cell))
                 },
             )
         });
         match sight {
-            Sight::Found((slot, cell, true)) => Sight::Found(Held { pin, vault: self, slot, cell }),
+            Sight::Found((slot, cell)) => Sight::Found(Held { pin, vault: self, slot, cell }),
             Sight::Nothing => Sight::Nothing,
-            Sight::Found(_) | Sight::Beyond => Sight::Beyond,
+            Sight::Beyond => Sight::Beyond,
         }
     }
 

@@ -187,7 +187,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         match shard.glance(hub, hash, key, intent, clone_value) {
             Glance::Found(value) => Some(value),
             Glance::Nothing => None,
-            Glance::Timed => self.counted(shard.look_in_time(hub, hash, key, intent, clone_value)),
+            // The last thing that is done here, so that a hit on the short way
+            // need not save registers for it.
+            Glance::Timed => self.look_in_time(shard, hash, key, clone_value),
             Glance::Unsure => self.look_closely(hash, key),
         }
     }
@@ -218,7 +220,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         match shard.glance(hub, hash, key, intent, &mut use_once) {
             Glance::Found(used) => Some(used),
             Glance::Nothing => None,
-            Glance::Timed => self.counted(shard.look_in_time(hub, hash, key, intent, use_once)),
+            Glance::Timed => self.look_in_time(shard, hash, key, use_once),
             Glance::Unsure => self.read_closely(hash, key, use_once),
         }
     }
@@ -295,6 +297,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             Glance::Timed => shard.look_in_time(hub, hash, key, intent, show),
             Glance::Unsure => self.look(hash, key, intent, show),
         }
+    }
+
+    /// A look-up in a shard whose entries may have deadlines. By itself, so that
+    /// those who need none of this pay nothing for it.
+    #[inline(never)]
+    fn look_in_time<Q, R>(
+        &self,
+        shard: &Shard<K, V>,
+        hash: KeyHash,
+        key: &Q,
+        use_it: impl FnMut(&Held<'_, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.counted(shard.look_in_time(&self.shared.hub, hash, key, Intent::Use, use_it))
     }
 
     #[inline(never)]

@@ -10,16 +10,23 @@ pub(super) use plain::{get, keep};
 #[cfg(any(larder_loom, larder_shuttle))]
 pub(super) use checked::{get, keep};
 
-type Mine = Cell<Option<&'static Record>>;
-
 #[cfg(not(any(larder_loom, larder_shuttle)))]
 mod plain {
-    use super::{Cell, Mine, Ordering, Record};
+    use super::{Cell, Ordering, Record};
+    use std::ptr;
+
+    /// Stands for no record. It is always in use, as far as a reader can see: so
+    /// whoever has none, and whoever reads already, need not be told apart.
+    static NONE: Record = Record::busy();
 
     thread_local! {
         /// Without a destructor, so that reaching it costs one load.
-        static MINE: Mine = const { Cell::new(None) };
+        static MINE: Cell<&'static Record> = const { Cell::new(&NONE) };
         static LEASE: Lease = const { Lease };
+    }
+
+    fn has_one() -> bool {
+        !ptr::eq(MINE.get(), &NONE)
     }
 
     /// Gives the record back when the thread ends.
@@ -27,27 +34,27 @@ mod plain {
 
     impl Drop for Lease {
         fn drop(&mut self) {
-            if let Some(record) = MINE.take() {
+            if has_one() {
                 // What is left of the thread, destructors of other
                 // thread-locals, may go on reading: each time with a record
                 // taken for that.
-                record.give_back();
+                MINE.replace(&NONE).give_back();
             }
         }
     }
 
     #[inline]
     pub(in super::super) fn get() -> Option<&'static Record> {
-        MINE.get()
+        Some(MINE.get())
     }
 
     /// Keeps `record` for the next claims, unless there is one already or the
     /// thread is ending.
     pub(in super::super) fn keep(record: &'static Record) {
         let is_alive = LEASE.try_with(|_| ()).is_ok();
-        if is_alive && MINE.get().is_none() {
+        if is_alive && !has_one() {
             record.rest.is_leased.store(true, Ordering::Relaxed);
-            MINE.set(Some(record));
+            MINE.set(record);
         }
     }
 }
@@ -56,14 +63,14 @@ mod plain {
 /// gives it back.
 #[cfg(any(larder_loom, larder_shuttle))]
 mod checked {
-    use super::{Cell, Mine, Ordering, Record};
+    use super::{Cell, Ordering, Record};
     use crate::sync::modelled::thread_local;
 
     thread_local! {
         static LEASE: Lease = Lease(Cell::new(None));
     }
 
-    struct Lease(Mine);
+    struct Lease(Cell<Option<&'static Record>>);
 
     impl Drop for Lease {
         fn drop(&mut self) {

@@ -50,6 +50,12 @@ impl Gate {
         self.0.load(Ordering::SeqCst) == generation
     }
 
+    /// Whether it is open for no generation any more.
+    #[inline(always)]
+    fn is_shut(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == SHUT
+    }
+
     #[inline]
     pub(super) fn shut(&self) {
         if self.0.load(Ordering::Relaxed) != SHUT {
@@ -85,8 +91,9 @@ impl<K, V> Shard<K, V> {
         }
         match self.vault.glance(hash.fragment(), key) {
             // Asked again: if this is the first entry with a deadline or a tag,
-            // that was said before it could be found.
-            Sight::Found(held) if self.plain.is_open(generation) => {
+            // that was said before it could be found. Not of the generation: what
+            // is found here was valid when that was asked for, or came since.
+            Sight::Found(held) if !self.plain.is_shut() => {
                 if intent == Intent::Use {
                     held.bump();
                 }
@@ -114,7 +121,7 @@ impl<K, V> Shard<K, V> {
             return Glance::Unsure;
         }
         match self.vault.find(hash.fragment(), key) {
-            Some(held) if self.plain.is_open(generation) => {
+            Some(held) if !self.plain.is_shut() => {
                 held.bump();
                 Glance::Found(use_it(&held))
             }

@@ -80,8 +80,9 @@ impl<T> Chunks<T> {
         let place = slot.index() + FIRST;
         // SeqCst: a reader that has published its claim must not find a chunk
         // that was taken out before; see `take_from`.
-        debug_assert!(chunk_of(place) < CHUNKS || slot == Slot::MOVING);
-        if cfg!(larder_loom) && slot == Slot::MOVING {
+        let is_no_slot = slot == Slot::MOVING || slot.raw() == Slot::NONE;
+        debug_assert!(chunk_of(place) < CHUNKS || is_no_slot);
+        if cfg!(larder_loom) && is_no_slot {
             return gone();
         }
         // SAFETY: there are chunks for every number that a slot may have.
@@ -267,9 +268,12 @@ mod tests {
     #[test]
     fn what_stands_for_a_slot_has_no_value() {
         let chunks: Chunks<AtomicUsize> = Chunks::default();
-        assert!(chunks.get(Slot::MOVING).is_none());
         let last = chunk_of(u32::MAX as usize - 64 + FIRST);
-        assert_ne!(chunk_of(Slot::MOVING.index() + FIRST), last, "its chunk is never made");
+        for no_slot in [Slot::MOVING, Slot::or_none(Slot::NONE)] {
+            assert!(chunks.get(no_slot).is_none());
+            let chunk = chunk_of(no_slot.index() + FIRST);
+            assert!(chunk != last && chunk < CHUNKS, "its chunk is never made");
+        }
     }
 
     #[test]

@@ -46,6 +46,13 @@ impl Slot {
         (raw != Self::NONE).then_some(Slot(raw))
     }
 
+    /// As `from_raw`, for someone who only looks for what is there: no chunk has
+    /// a place for [`NONE`](Slot::NONE).
+    #[inline]
+    pub(crate) fn or_none(raw: u32) -> Self {
+        Slot(raw)
+    }
+
     pub(crate) fn raw(self) -> u32 {
         self.0
     }

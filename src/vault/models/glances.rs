@@ -58,8 +58,7 @@ fn a_glance_misses_no_key_that_is_there() {
     });
 }
 
-/// Fails if a glance does not look whether the table still stands, now that the
-/// claim is made.
+/// Fails if a glance may go to a table that was replaced before its claim.
 #[test]
 fn a_glance_does_not_look_at_a_table_that_was_replaced() {
     model(|| {
