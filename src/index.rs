@@ -40,11 +40,11 @@ use tags::Tags;
 
 const LANES: usize = 12;
 
-/// A table is replaced by a larger one when more than 5/8 of its lanes are
+/// A table is replaced by a larger one when more than 13/20 of its lanes are
 /// taken. The fuller the lines, the more entries spill, and each that did
 /// costs look-ups of its home a second cache line.
-const LOAD_NUMERATOR: usize = 5;
-const LOAD_DENOMINATOR: usize = 8;
+const LOAD_NUMERATOR: usize = 13;
+const LOAD_DENOMINATOR: usize = 20;
 
 #[repr(C, align(64))]
 struct Line {
