@@ -20,8 +20,9 @@ mod plain {
     static NONE: Record = Record::busy();
 
     thread_local! {
-        /// Without a destructor, so that reaching it costs one load.
-        static MINE: Cell<&'static Record> = const { Cell::new(&NONE) };
+        /// Without a destructor, so that reaching it costs one load. A pointer, as
+        /// Rust 1.85 allows no reference to a static here.
+        static MINE: Cell<*const Record> = const { Cell::new(&raw const NONE) };
         static LEASE: Lease = const { Lease };
     }
 
@@ -38,14 +39,22 @@ mod plain {
                 // What is left of the thread, destructors of other
                 // thread-locals, may go on reading: each time with a record
                 // taken for that.
-                MINE.replace(&NONE).give_back();
+                let record = mine();
+                MINE.set(&raw const NONE);
+                record.give_back();
             }
         }
     }
 
     #[inline]
     pub(in super::super) fn get() -> Option<&'static Record> {
-        Some(MINE.get())
+        Some(mine())
+    }
+
+    #[inline]
+    fn mine() -> &'static Record {
+        // SAFETY: it points to `NONE`, or to a record, and records are never freed.
+        unsafe { &*MINE.get() }
     }
 
     /// Keeps `record` for the next claims, unless there is one already or the
