@@ -97,6 +97,11 @@ impl Budget {
     }
 
     #[inline]
+    pub(crate) fn entries_max(&self) -> u64 {
+        self.entries.max()
+    }
+
+    #[inline]
     pub(crate) fn used(&self) -> Cost {
         let used = |account: &Account| account.used.load(Ordering::Relaxed);
         Cost { entries: used(&self.entries), weight: used(&self.weight) }

@@ -118,7 +118,7 @@ impl Line {
     #[inline]
     fn leave(&self, lane: usize) {
         self.slots[lane].swap(Slot::NONE, Ordering::SeqCst);
-        self.tags.set(lane, 0);
+        self.tags.clear(lane);
     }
 
     #[inline]
@@ -331,12 +331,25 @@ pub(crate) struct Index {
     /// The first block of the table, from a leaked box, with the table's size
     /// in the low bits.
     table: AtomicPtr<Block>,
+    /// How many lines it has, once more, for the one writer alone: so no model
+    /// looks at it.
+    lines: std::sync::atomic::AtomicUsize,
 }
 
 fn leak(size: Size) -> *mut Block {
     let blocks = size.lines().div_ceil(BLOCK);
     let blocks: Blocks = (0..blocks).map(|_| Block::default()).collect();
     Box::into_raw(blocks).cast::<Block>().map_addr(|address| address | size.0)
+}
+
+#[inline(always)]
+fn prefetch(line: *const Line) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: fetching needs no memory to be there.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(line.cast());
+    }
 }
 
 #[inline]
@@ -368,7 +381,11 @@ unsafe fn own(table: *mut Block) -> Blocks {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Index { table: AtomicPtr::new(leak(Size::of(1))) }
+        Self::of(Size::of(1))
+    }
+
+    fn of(size: Size) -> Self {
+        Index { table: AtomicPtr::new(leak(size)), lines: size.lines().into() }
     }
 
     #[inline]
@@ -391,12 +408,26 @@ impl Index {
     /// Has the line that `aim` is at fetched, for someone who will go there soon.
     #[inline(always)]
     pub(crate) fn prefetch(&self, aim: Aim) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: fetching needs no memory to be there.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(aim.line.cast());
-        }
+        prefetch(aim.line);
+    }
+
+    /// The same for the home line of `hash`, by the one writer.
+    #[inline(always)]
+    pub(crate) fn prefetch_home(&self, hash: u32) {
+        prefetch(self.home(hash));
+    }
+
+    /// The home line of `hash`, for the one writer: nobody else changes the table
+    /// and its number of lines, so they belong together.
+    #[inline(always)]
+    fn home(&self, hash: u32) -> &Line {
+        let lines = self.lines.load(Ordering::Relaxed) as u64;
+        // As `Size::home` has it.
+        let home = (u64::from(hash) * lines) >> 32;
+        let first = first_block(self.table.load(Ordering::SeqCst)).cast::<Line>();
+        // SAFETY: the table stands, since only the one writer replaces it, and it has
+        // more lines than this.
+        unsafe { &*first.add(home as usize) }
     }
 
     /// Hands each slot that may be of `hash` to `visit`, until that returns
@@ -454,8 +485,7 @@ impl Index {
     /// Takes out `slot`, which is here under `hash`.
     #[inline]
     pub(crate) fn remove(&self, hash: u32, slot: Slot) {
-        // SAFETY: as in `insert_at`.
-        let line = unsafe { &*self.aim(hash).line };
+        let line = self.home(hash);
         match line.lane_of(tag_of(hash), slot) {
             Some(lane) => line.leave(lane),
             None => self.table().remove(hash, slot),
@@ -473,8 +503,7 @@ impl Index {
     /// readers find the one or the other.
     #[inline]
     pub(crate) fn swing(&self, hash: u32, old: Slot, new: Slot) {
-        // SAFETY: as in `insert_at`.
-        let line = unsafe { &*self.aim(hash).line };
+        let line = self.home(hash);
         match line.lane_of(tag_of(hash), old) {
             Some(lane) => line.swing(lane, new),
             None => self.table().swing(hash, old, new),
@@ -489,11 +518,12 @@ impl Index {
     /// all of them have left.
     pub(crate) unsafe fn rebuild(&self, entries: usize, hash_of: impl Fn(Slot) -> u32) -> Blocks {
         let lines = (entries * LOAD_DENOMINATOR).div_ceil(LANES * LOAD_NUMERATOR);
-        let next = Index { table: AtomicPtr::new(leak(Size::of(lines.max(1)))) };
+        let next = Self::of(Size::of(lines.max(1)));
         for slot in self.table().slots() {
             next.insert(hash_of(slot), slot);
         }
         let old = self.table.swap(next.table.load(Ordering::Relaxed), Ordering::SeqCst);
+        self.lines.store(next.lines.load(Ordering::Relaxed), Ordering::Relaxed);
         std::mem::forget(next);
         // SAFETY: from a leaked box, and nobody else takes it out again.
         unsafe { own(old) }
@@ -606,7 +636,8 @@ mod tests {
         for tag in 0..=255_u8 {
             for lane in 0..LANES {
                 let line = Line::default();
-                (0..LANES).for_each(|other| line.tags.set(other, tag ^ 0x80));
+                let others = (0..LANES).filter(|other| *other != lane);
+                others.for_each(|other| line.tags.set(other, tag ^ 0x80));
                 (0..LANES).for_each(|l| line.slots[l].store(l as u32, Ordering::Relaxed));
                 line.tags.set(lane, tag);
                 let mut seen = Vec::new();

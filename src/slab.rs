@@ -177,7 +177,7 @@ impl<K, V> Slab<K, V> {
 
     #[inline]
     pub(crate) fn cell(&self, slot: Slot) -> &Cell<K, V> {
-        self.cells.get(slot).expect("the cell of a slot that was used exists")
+        self.cells.at(slot)
     }
 
     /// The hash of the entry at `slot`, or of the last one there.

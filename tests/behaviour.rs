@@ -691,3 +691,56 @@ fn each_insert_is_counted_also_one_over_an_older_value() {
         assert_eq!((stats.inserts, stats.replaced), (30, 20), "{eviction}");
     }
 }
+
+/// Who is evicted while it is read stays in its place, so the newcomer gets another
+/// one, and stands in the policy's order as if nobody had read.
+#[test]
+fn a_newcomer_for_whom_an_entry_leaves_that_is_read_has_its_place_in_the_order() {
+    // Not those that hear of reads in order: most are noted when they end.
+    let is_silent = |eviction: &&Eviction| ![Eviction::Lru, Eviction::lfu()].contains(eviction);
+    for eviction in Eviction::ALL.iter().filter(is_silent) {
+        // Under one hasher, since some policies look at hashes.
+        let hasher = DefaultHashBuilder::default();
+        let [cache, alike] = [(); 2].map(|()| {
+            let builder = Cache::builder().capacity(8).shards(1).eviction(*eviction);
+            builder.hasher(hasher.clone()).build().unwrap()
+        });
+        let insert = |key| {
+            cache.insert(key, key);
+            alike.insert(key, key);
+        };
+        (0..8).for_each(insert);
+        for key in 8..200 {
+            // All of them are uses, of both caches.
+            (0..key).for_each(|old| _ = alike.get(&old));
+            let (mut readers, cache) = ((0..key), &cache);
+            read_all(cache, &mut readers, &|| cache.insert(key, key));
+            alike.insert(key, key);
+            cache.validate().unwrap();
+            let (ours, theirs) = (cache.stats(), alike.stats());
+            assert_eq!(ours.inserts, theirs.inserts, "{eviction}");
+            for old in 0..=key {
+                assert_eq!(
+                    cache.contains_key(&old),
+                    alike.contains_key(&old),
+                    "{eviction}: {old}, {key}"
+                );
+            }
+        }
+    }
+}
+
+/// Does it while all of `keys` are read that are there.
+fn read_all(
+    cache: &Cache<u64, u64, DefaultHashBuilder>,
+    keys: &mut dyn Iterator<Item = u64>,
+    it: &dyn Fn(),
+) {
+    match keys.next() {
+        Some(key) if cache.contains_key(&key) => {
+            cache.read(&key, |_| read_all(cache, keys, it));
+        }
+        Some(_) => read_all(cache, keys, it),
+        None => it(),
+    }
+}

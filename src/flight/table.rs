@@ -73,6 +73,8 @@ type OfOneHash<K, V> = SmallVec<[Registered<K, V>; 1]>;
 pub(crate) type Overtaken<K, V> = SmallVec<[Registered<K, V>; 1]>;
 
 pub(crate) struct Flights<K, V> {
+    /// How many there are.
+    len: usize,
     few: SmallVec<[(u32, Registered<K, V>); FEW]>,
     /// Those for which `few` had no room.
     many: HashMap<u32, OfOneHash<K, V>, BuildHasherDefault<Spread>>,
@@ -85,6 +87,7 @@ pub(crate) struct Flights<K, V> {
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
         Flights {
+            len: 0,
             few: SmallVec::new(),
             many: HashMap::default(),
             remembered: VecDeque::new(),
@@ -96,7 +99,7 @@ impl<K, V> Default for Flights<K, V> {
 impl<K, V> Flights<K, V> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.few.is_empty() && self.many.is_empty()
+        self.len == 0
     }
 
     /// All that have `hash`.
@@ -144,6 +147,7 @@ impl<K, V> Flights<K, V> {
     /// Registers anew what was just taken out.
     #[inline]
     pub(crate) fn put_back(&mut self, hash: u32, registered: Registered<K, V>) {
+        self.len += 1;
         match self.few.len() < FEW {
             true => self.few.push((hash, registered)),
             false => self.many.entry(hash).or_default().push(registered),
@@ -231,6 +235,7 @@ impl<K, V> Flights<K, V> {
     ) -> Option<Registered<K, V>> {
         let is_among_few = |(other, r): &(u32, _)| *other == hash && is_it(r);
         if let Some(at) = self.few.iter().position(is_among_few) {
+            self.len -= 1;
             return Some(self.few.swap_remove(at).1);
         }
         self.take_of_many(hash, is_it)
@@ -243,6 +248,7 @@ impl<K, V> Flights<K, V> {
     ) -> Option<Registered<K, V>> {
         let of_hash = self.many.get_mut(&hash)?;
         let at = of_hash.iter().position(is_it)?;
+        self.len -= 1;
         let registered = of_hash.swap_remove(at);
         if of_hash.is_empty() {
             self.many.remove(&hash);

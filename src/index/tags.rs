@@ -39,13 +39,21 @@ impl Tags {
         self.high.load(Ordering::Acquire) >= SPILLED_ONE
     }
 
-    /// Only the one writer sets tags, so a load and a store will do.
+    /// Of a lane that is empty, and so has no tag. Only the one writer sets tags, so
+    /// a load and a store will do.
     #[inline]
     pub(super) fn set(&self, lane: usize, tag: u8) {
         let tags = self.half(lane);
+        let others = tags.load(Ordering::Relaxed);
         let shift = lane % LANES_LOW * TAG_BITS;
-        let others = tags.load(Ordering::Relaxed) & !(0xFF << shift);
         tags.store(others | u64::from(tag) << shift, Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn clear(&self, lane: usize) {
+        let tags = self.half(lane);
+        let shift = lane % LANES_LOW * TAG_BITS;
+        tags.store(tags.load(Ordering::Relaxed) & !(0xFF << shift), Ordering::Release);
     }
 
     pub(super) fn get(&self, lane: usize) -> u8 {

@@ -1,6 +1,6 @@
 //! First in, first out.
 
-use super::{Need, Notes, Policy};
+use super::{Exchange, Need, Notes, Policy};
 use crate::slot::links::{Links, List};
 use crate::slot::{Residents, Seen, Slot};
 
@@ -44,6 +44,12 @@ impl Policy for Fifo {
         };
         self.queue.remove(&mut self.links, victim);
         Some(victim)
+    }
+
+    fn exchange(&mut self, _hash: u32, _all: &dyn Residents) -> Exchange {
+        let Some(victim) = self.queue.coldest() else { return Exchange::NONE };
+        self.queue.move_hottest(&mut self.links, victim);
+        Exchange::of(victim, self.queue.coldest())
     }
 
     fn next_victim(&self) -> Option<Slot> {

@@ -1,6 +1,6 @@
 //! The least recently used leaves.
 
-use super::{Need, Notes, Policy};
+use super::{Exchange, Need, Notes, Policy};
 use crate::slot::links::{Links, List};
 use crate::slot::{Residents, Seen, Slot};
 
@@ -48,6 +48,12 @@ impl Policy for Lru {
         };
         self.by_use.remove(&mut self.links, victim);
         Some(victim)
+    }
+
+    fn exchange(&mut self, _hash: u32, _all: &dyn Residents) -> Exchange {
+        let Some(victim) = self.by_use.coldest() else { return Exchange::NONE };
+        self.by_use.move_hottest(&mut self.links, victim);
+        Exchange::of(victim, self.by_use.coldest())
     }
 
     fn next_victim(&self) -> Option<Slot> {

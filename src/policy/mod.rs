@@ -40,6 +40,36 @@ pub(crate) enum Need {
     Weight,
 }
 
+/// What became of an [`exchange`](Policy::exchange). Two numbers, so that it comes
+/// back in registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Exchange {
+    victim: u32,
+    next: u32,
+}
+
+impl Exchange {
+    /// Nobody can help.
+    const NONE: Exchange = Exchange { victim: Slot::NONE, next: Slot::NONE };
+
+    /// `next` is the one that will probably be given up next.
+    #[inline]
+    fn of(victim: Slot, next: Option<Slot>) -> Self {
+        Exchange { victim: victim.raw(), next: next.map_or(Slot::NONE, Slot::raw) }
+    }
+
+    /// Whose slot the newcomer has got.
+    #[inline]
+    pub(crate) fn victim(self) -> Option<Slot> {
+        Slot::from_raw(self.victim)
+    }
+
+    #[inline]
+    pub(crate) fn next(self) -> Option<Slot> {
+        Slot::from_raw(self.next)
+    }
+}
+
 /// Chooses which entry leaves a full shard. Every method runs under the
 /// shard's exclusive lock.
 ///
@@ -80,6 +110,17 @@ pub(crate) trait Policy: Send + Sync {
 
     /// Gives up one resident; `None` only when none can help with `need`.
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot>;
+
+    /// Gives up one resident for a newcomer of `hash`, who gets its slot: does what
+    /// [`evict`](Policy::evict) and [`on_insert`](Policy::on_insert) do one after
+    /// the other. Only asked where every entry weighs 1, and so does the newcomer:
+    /// anyone's leaving helps. What `all` says of the slot is still of the one that
+    /// leaves.
+    fn exchange(&mut self, hash: u32, all: &dyn Residents) -> Exchange {
+        let Some(victim) = self.evict(Need::Entry, all) else { return Exchange::NONE };
+        self.on_insert(victim, Seen::new(hash, 1, 0), all);
+        Exchange::of(victim, self.next_victim())
+    }
 
     /// Who will probably be given up next, if that is quickly said: what is
     /// needed for it can be fetched from memory meanwhile.

@@ -9,7 +9,7 @@
 //!                 out, as a ghost ───────┘ comes back in time
 //! ```
 
-use super::{Need, Notes, Policy, by_hits};
+use super::{Exchange, Need, Notes, Policy, by_hits};
 use crate::slot::ghosts::Ghosts;
 use crate::slot::lanes::Lanes;
 use crate::slot::{HITS_MAX, Residents, Seen, Slot};
@@ -53,17 +53,68 @@ impl S3Fifo {
         false
     }
 
-    /// As many ghosts as entries that the main queue has room for: those it
-    /// holds would be too few while it is still empty.
     fn reach(&self) -> usize {
-        let total = self.lanes.total_len();
-        (total - total / SMALL_SHARE as usize).max(1)
+        reach(self.lanes.total_len())
     }
 
+    #[inline]
     fn small_is_due(&self) -> bool {
         let is_over = self.lanes.weight(SMALL) * SMALL_SHARE >= self.lanes.total_weight();
         self.lanes.len(MAIN) == 0 || (is_over && self.lanes.len(SMALL) > 0)
     }
+
+    /// Who leaves, and its weight.
+    #[inline]
+    fn victim(&mut self, need: Need, all: &dyn Residents) -> Option<(Slot, u32)> {
+        let lane = if self.small_is_due() { SMALL } else { MAIN };
+        let slot = self.lanes.coldest(lane)?;
+        let seen = all.look(slot);
+        // Often, the first one will do.
+        let leaves = match lane {
+            SMALL => seen.hits < PROOF,
+            _ => seen.hits == 0,
+        };
+        if !leaves || need == Need::Weight {
+            return self.search(need, all);
+        }
+        if lane == SMALL {
+            self.ghosts.remember(seen.hash(), self.reach());
+        }
+        Some((slot, seen.weight()))
+    }
+
+    #[inline(never)]
+    fn search(&mut self, need: Need, all: &dyn Residents) -> Option<(Slot, u32)> {
+        if need == Need::Weight && self.lanes.total_weight() == 0 {
+            return None;
+        }
+        // Readers may add hits while we look. Who has been round as often as
+        // hits can pardon has had its chance.
+        let mut looks = self.lanes.total_len() * (usize::from(HITS_MAX) + 2);
+        loop {
+            let lane = if self.small_is_due() { SMALL } else { MAIN };
+            let slot = self.lanes.coldest(lane)?;
+            let mut seen = all.look(slot);
+            let stays = need == Need::Weight && seen.weight() == 0;
+            if looks == 0 {
+                seen.hits = 0;
+            }
+            looks = looks.saturating_sub(1);
+            let leaves = match lane {
+                SMALL => self.pass_small(slot, seen, stays, all),
+                _ => self.pass_main(slot, seen.hits, stays, all),
+            };
+            if leaves {
+                return Some((slot, seen.weight()));
+            }
+        }
+    }
+}
+
+/// As many ghosts as entries that the main queue has room for, out of so many:
+/// those it holds would be too few while it is still empty.
+fn reach(total: usize) -> usize {
+    (total - total / SMALL_SHARE as usize).max(1)
 }
 
 impl Policy for S3Fifo {
@@ -94,30 +145,19 @@ impl Policy for S3Fifo {
     }
 
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
-        if need == Need::Weight && self.lanes.total_weight() == 0 {
-            return None;
-        }
-        // Readers may add hits while we look. Who has been round as often as
-        // hits can pardon has had its chance.
-        let mut looks = self.lanes.total_len() * (usize::from(HITS_MAX) + 2);
-        loop {
-            let lane = if self.small_is_due() { SMALL } else { MAIN };
-            let slot = self.lanes.coldest(lane)?;
-            let mut seen = all.look(slot);
-            let stays = need == Need::Weight && seen.weight() == 0;
-            if looks == 0 {
-                seen.hits = 0;
-            }
-            looks = looks.saturating_sub(1);
-            let leaves = match lane {
-                SMALL => self.pass_small(slot, seen, stays, all),
-                _ => self.pass_main(slot, seen.hits, stays, all),
-            };
-            if leaves {
-                self.lanes.remove(slot, seen.weight());
-                return Some(slot);
-            }
-        }
+        let (slot, weight) = self.victim(need, all)?;
+        self.lanes.remove(slot, weight);
+        Some(slot)
+    }
+
+    fn exchange(&mut self, hash: u32, all: &dyn Residents) -> Exchange {
+        let victim = self.victim(Need::Entry, all);
+        let Some((victim, weight)) = victim else { return Exchange::NONE };
+        // One entry is leaving, and does not count any more.
+        let reach = reach(self.lanes.total_len() - 1);
+        let lane = if self.ghosts.take(hash, reach) { MAIN } else { SMALL };
+        self.lanes.move_to(lane, victim, weight);
+        Exchange::of(victim, self.next_victim())
     }
 
     fn next_victim(&self) -> Option<Slot> {

@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 /// Residents without a cache: what a policy may see, and nothing else.
 #[derive(Default)]
 struct Book {
+    hashes: Vec<u32>,
     weights: Vec<u32>,
     hits: Vec<Cell<u8>>,
 }
 
 impl Residents for Book {
     fn hash(&self, slot: Slot) -> u32 {
-        slot.raw().wrapping_mul(0x9E37_79B9)
+        self.hashes[slot.index()]
     }
 
     fn weight(&self, slot: Slot) -> u32 {
@@ -41,7 +42,9 @@ struct Bench {
 
 impl Bench {
     fn new(eviction: Eviction, slots: usize) -> Self {
-        let book = Book { weights: vec![1; slots], hits: vec![Cell::new(0); slots] };
+        let hashes = (0..slots as u32).map(|slot| slot.wrapping_mul(0x9E37_79B9)).collect();
+        let (weights, hits) = (vec![1; slots], vec![Cell::new(0); slots]);
+        let book = Book { hashes, weights, hits };
         let mut policy = Policies::new(eviction).policy();
         policy.on_resize(slots as u64);
         Bench { policy, book, residents: BTreeSet::new() }
@@ -90,6 +93,25 @@ impl Bench {
             assert!(need == Need::Entry || self.book.weight(victim) > 0, "weight was needed");
         }
         victim
+    }
+
+    /// Evicts an entry, and gives its slot to a newcomer of `hash`.
+    fn evict_and_insert(&mut self, hash: u32) -> Option<Slot> {
+        let victim = self.evict(Need::Entry)?;
+        self.book.hashes[victim.index()] = hash;
+        self.insert(victim, 1);
+        Some(victim)
+    }
+
+    /// The same in one call.
+    fn exchange(&mut self, hash: u32) -> Option<Slot> {
+        let exchange = self.policy.exchange(hash, &self.book);
+        let victim = exchange.victim()?;
+        assert!(exchange.next().is_none_or(|next| self.residents.contains(&next)));
+        // Only now does the book say so.
+        self.book.hashes[victim.index()] = hash;
+        self.book.set_hits(victim, 0);
+        Some(victim)
     }
 
     fn check(&self) {
@@ -163,6 +185,35 @@ proptest! {
                 bench.check();
             }
             prop_assert!(bench.residents.is_empty());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn an_exchange_is_an_eviction_and_an_insert(
+        ops in prop::collection::vec((0u8..8, 0usize..40, any::<u32>()), 0..400)
+    ) {
+        for eviction in evictions() {
+            let benches = [(); 2].map(|()| Bench::new(eviction, 40));
+            let [mut one, mut two] = benches;
+            for (op, index, hash) in &ops {
+                match op {
+                    0 | 1 => [&mut one, &mut two].map(|bench| bench.insert(slot(*index), 1)),
+                    2 | 3 => [&mut one, &mut two].map(|bench| bench.hit(slot(*index))),
+                    4 => [&mut one, &mut two].map(|bench| bench.remove(slot(*index))),
+                    _ => {
+                        // Some of them have left before.
+                        let hash = (hash % 64).wrapping_mul(0x9E37_79B9);
+                        prop_assert_eq!(one.evict_and_insert(hash), two.exchange(hash));
+                        [(); 2]
+                    }
+                };
+                two.check();
+                let order = |bench: &Bench| bench.policy.coldest_first(&bench.book);
+                prop_assert_eq!(order(&one), order(&two), "{}", eviction);
+            }
         }
     }
 }

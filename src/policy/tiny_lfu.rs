@@ -13,7 +13,7 @@
 //! entry's few bits; a hand that passes the entry credits them to the sketch
 //! and grants another round. In replays of real traces this loses nothing.
 
-use super::{Need, Notes, Policy, by_hits};
+use super::{Exchange, Need, Notes, Policy, by_hits};
 use crate::slot::lanes::Lanes;
 use crate::slot::sketch::Sketch;
 use crate::slot::{HITS_MAX, Residents, Seen, Slot};
@@ -83,6 +83,19 @@ impl TinyLfu {
                 self.lanes.move_to(PROTECTED, slot, all.weight(slot));
             } else {
                 return Some(slot);
+            }
+        }
+    }
+
+    /// Who leaves.
+    #[inline]
+    fn leaving(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
+        let candidate = self.candidate(need, all);
+        match (candidate, self.victim(need, all)) {
+            (Some(candidate), Some(victim)) => Some(self.contest(candidate, victim, all)),
+            (Some(only), None) | (None, Some(only)) => Some(only),
+            (None, None) => {
+                self.lanes.iter(WINDOW).find(|s| need == Need::Entry || all.weight(*s) > 0)
             }
         }
     }
@@ -176,17 +189,19 @@ impl Policy for TinyLfu {
     }
 
     fn evict(&mut self, need: Need, all: &dyn Residents) -> Option<Slot> {
-        let candidate = self.candidate(need, all);
-        let leaves = match (candidate, self.victim(need, all)) {
-            (Some(candidate), Some(victim)) => self.contest(candidate, victim, all),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => {
-                self.lanes.iter(WINDOW).find(|s| need == Need::Entry || all.weight(*s) > 0)?
-            }
-        };
+        let leaves = self.leaving(need, all)?;
         self.lanes.remove(leaves, all.weight(leaves));
         self.is_crowded = true;
         Some(leaves)
+    }
+
+    fn exchange(&mut self, hash: u32, all: &dyn Residents) -> Exchange {
+        let Some(leaves) = self.leaving(Need::Entry, all) else { return Exchange::NONE };
+        self.lanes.move_to(WINDOW, leaves, 1);
+        self.sketch.fit(self.lanes.total_len());
+        self.sketch.add(hash, 1);
+        self.is_crowded = false;
+        Exchange::of(leaves, self.next_victim())
     }
 
     fn next_victim(&self) -> Option<Slot> {

@@ -38,7 +38,7 @@ pub(crate) enum Glance<R> {
 pub(super) struct Gate(AtomicU64);
 
 /// No generation of a hub.
-const SHUT: u64 = u64::MAX;
+pub(super) const SHUT: u64 = u64::MAX;
 
 impl Gate {
     pub(super) fn new(is_open: bool) -> Self {

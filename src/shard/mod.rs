@@ -45,7 +45,7 @@ use crate::sync::Mutex;
 use crate::tags::{Members, TagSet, TagState};
 use crate::vault::{self, Cursor, Locked, Vault};
 use equivalent::Equivalent;
-use glance::Gate;
+use glance::{Gate, SHUT};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -176,9 +176,9 @@ pub(crate) struct Core<K, V> {
     policy: Box<dyn Policy>,
     schedule: Schedule,
     weight: u64,
-    /// Whether there was nothing in the way of the short ways, and no visit was
-    /// made since; see `plain.rs`.
-    was_orderly: bool,
+    /// The generation under which there was nothing in the way of the short ways,
+    /// if no visit was made since; see `plain.rs`.
+    orderly_under: u64,
     tally: Tally,
 }
 
@@ -193,7 +193,7 @@ impl<K, V> Core<K, V> {
             claims: Claims::default(),
             flights: Flights::default(),
             tally: Tally::default(),
-            was_orderly: false,
+            orderly_under: SHUT,
             in_limbo: 0,
         }
     }
@@ -220,7 +220,7 @@ impl<K, V> Shard<K, V> {
     /// Locks the shard for writing, and tidies it up first.
     pub(crate) fn visit<'a>(&'a self, hub: &'a Hub<K, V>) -> Visit<'a, K, V> {
         let mut locked = self.vault.lock();
-        locked.core_mut().was_orderly = false;
+        locked.core_mut().orderly_under = SHUT;
         Visit::begin(self, hub, locked)
     }
 

@@ -5,7 +5,7 @@
 //! it need not do. Where anything is out of the ordinary it changes nothing and
 //! says so, and the visit is made.
 
-use super::{Core, Hub, Shard};
+use super::{Core, Hub, SHUT, Shard};
 use crate::budget::Cost;
 use crate::flight::{Flight, Purpose};
 use crate::hash::KeyHash;
@@ -43,7 +43,8 @@ pub(crate) enum ShortBoarding<V> {
 enum Room {
     /// There was some, and it is taken now.
     Free,
-    /// This one, which the policy has given up, is to make it.
+    /// This one is to make it. The policy has given it up, and takes the newcomer
+    /// for the one at its slot.
     Of(Slot),
 }
 
@@ -66,14 +67,16 @@ impl<K: Eq, V> Shard<K, V> {
         if let Some(old) = locked.find_from(aim, hash, &pair.0) {
             return Short::Stored(self.replace_plainly(hub, &mut locked, old, pair, now));
         }
-        match self.room(hub, &mut locked) {
+        match self.room(hub, &mut locked, hash) {
             Some(Room::Free) => {
                 self.add_plainly(hub, &mut locked, hash, pair, now);
                 Short::Stored(None)
             }
             Some(Room::Of(victim)) => {
                 let place = (aim, hash);
-                Short::Stored(self.supplant_plainly(hub, &mut locked, victim, place, pair, now))
+                let left = self.supplant_plainly(hub, &mut locked, victim, place, pair, now);
+                drop(locked);
+                Short::Stored(left)
             }
             None => Short::NotTaken(pair),
         }
@@ -131,7 +134,7 @@ impl<K: Eq, V> Shard<K, V> {
         if was_overtaken {
             return None;
         }
-        let Some(room) = self.room(hub, &mut locked) else {
+        let Some(room) = self.room(hub, &mut locked, hash.fragment()) else {
             let flights = &mut locked.core_mut().flights;
             registered.into_iter().for_each(|again| flights.put_back(hash.fragment(), again));
             return None;
@@ -159,9 +162,14 @@ impl<K: Eq, V> Shard<K, V> {
         Some(left)
     }
 
-    /// Finds room for one entry, if this shard can and ought to.
+    /// Finds room for an entry of `hash`, if this shard can and ought to.
     #[inline(always)]
-    fn room(&self, hub: &Hub<K, V>, locked: &mut Locked<'_, K, V, Core<K, V>>) -> Option<Room> {
+    fn room(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+        hash: u32,
+    ) -> Option<Room> {
         let Err(need) = hub.budget.take_one() else {
             self.grow_by_one(locked);
             return Some(Room::Free);
@@ -169,11 +177,12 @@ impl<K: Eq, V> Shard<K, V> {
         if self.is_poor(hub, locked, need, Cost::of(1)) {
             return None;
         }
-        let (core, all) = locked.parts();
-        let victim = core.policy.evict(need, &all)?;
-        core.schedule.cancel(victim);
+        let (core, all) = locked.plain_parts();
+        let exchange = core.policy.exchange(hash, all);
+        let victim = exchange.victim()?;
         core.tally.removals[Cause::Size as usize] += 1;
-        if let Some(next) = core.policy.next_victim() {
+        core.tally.inserts += 1;
+        if let Some(next) = exchange.next() {
             locked.prefetch(next);
         }
         // Its room goes to the newcomer, and never back to the account.
@@ -202,18 +211,33 @@ impl<K: Eq, V> Shard<K, V> {
     ) -> Option<(K, V)> {
         let begin = self.life(hub, hash, now);
         match locked.supplant(victim, (aim, hash), pair, begin) {
-            Ok(left) => {
-                self.tell_policy(locked, victim, hash);
-                Some(left)
-            }
+            Ok(left) => Some(left),
             Err(pair) => {
-                self.add_plainly(hub, locked, hash, pair, now);
+                self.settle_elsewhere(hub, locked, victim, hash, pair, now);
                 None
             }
         }
     }
 
-    /// Adds an entry in a cell of its own.
+    /// Adds an entry in a cell of its own, since a reader is in that of `victim`,
+    /// where the policy takes it to be.
+    #[cold]
+    fn settle_elsewhere(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+        victim: Slot,
+        hash: u32,
+        pair: (K, V),
+        now: Option<u64>,
+    ) {
+        let slot = self.add_in_own_cell(hub, locked, hash, pair, now);
+        let core = locked.core_mut();
+        core.schedule.cancel(victim);
+        core.policy.on_move(victim, slot);
+    }
+
+    /// Adds an entry for which there was room.
     #[inline(never)]
     fn add_plainly(
         &self,
@@ -223,18 +247,27 @@ impl<K: Eq, V> Shard<K, V> {
         pair: (K, V),
         now: Option<u64>,
     ) {
-        // The index may grow, or a reader be in the cell that was to be taken.
-        locked.core_mut().was_orderly = false;
-        let slot = locked.add(hash, pair, self.life(hub, hash, now));
-        self.tell_policy(locked, slot, hash);
+        let slot = self.add_in_own_cell(hub, locked, hash, pair, now);
+        let (core, all) = locked.plain_parts();
+        core.tally.inserts += 1;
+        core.policy.on_insert(slot, Seen::new(hash, 1, 0), all);
     }
 
-    /// There is another entry.
-    #[inline(always)]
-    fn tell_policy(&self, locked: &mut Locked<'_, K, V, Core<K, V>>, slot: Slot, hash: u32) {
-        let (core, all) = locked.parts();
-        core.policy.on_insert(slot, Seen::new(hash, 1, 0), &all);
-        core.tally.inserts += 1;
+    /// Adds an entry of which the policy is still to hear.
+    #[inline]
+    fn add_in_own_cell(
+        &self,
+        hub: &Hub<K, V>,
+        locked: &mut Locked<'_, K, V, Core<K, V>>,
+        hash: u32,
+        pair: (K, V),
+        now: Option<u64>,
+    ) -> Slot {
+        let slot = locked.add(hash, pair, self.life(hub, hash, now));
+        // The index may have grown, or a reader be in the cell that was to be
+        // taken.
+        locked.core_mut().orderly_under = SHUT;
+        slot
     }
 
     /// Starts the life of an entry, before readers can find it, if it may have a
@@ -253,9 +286,11 @@ impl<K: Eq, V> Shard<K, V> {
         }
     }
 
-    /// Starts the life of the entry at `slot`, before readers can find it.
+    /// Starts the life of the entry at `slot`, before readers can find it; who was
+    /// there has left.
     #[inline(never)]
     fn begin_life(&self, hub: &Hub<K, V>, core: &mut Core<K, V>, slot: Slot, hash: u32, now: u64) {
+        core.schedule.cancel(slot);
         let span = hub.lifetimes.usual_span(u64::from(hash));
         self.deadlines.begin_at(now, &mut core.schedule, slot, span, &hub.lifetimes);
     }
@@ -281,10 +316,9 @@ impl<K: Eq, V> Shard<K, V> {
         locked: &mut Locked<'_, K, V, Core<K, V>>,
         now: Option<u64>,
     ) -> bool {
+        let generation = hub.generation.load(Ordering::SeqCst);
         let is_quiet = now.is_none_or(|now| !locked.core().schedule.is_due(now))
-            && !self.is_stale(hub)
-            && !self.gauge.has_doomed.load(Ordering::SeqCst)
-            && (locked.core().was_orderly || self.is_orderly(locked));
+            && (locked.core().orderly_under == generation || self.is_orderly(locked, generation));
         if is_quiet && !self.hit_log.is_empty() {
             self.replay_hits(locked);
         }
@@ -294,12 +328,16 @@ impl<K: Eq, V> Shard<K, V> {
     /// The part of it that only changes in a visit, or where the short ways say
     /// so: it is asked once, and then remembered.
     #[inline(never)]
-    fn is_orderly(&self, locked: &mut Locked<'_, K, V, Core<K, V>>) -> bool {
-        let is_orderly = self.vault.is_without_tags()
+    fn is_orderly(&self, locked: &mut Locked<'_, K, V, Core<K, V>>, generation: u64) -> bool {
+        // Where no entry ever had a tag, none is doomed.
+        let is_orderly = self.generation.load(Ordering::SeqCst) == generation
+            && self.vault.is_without_tags()
             && !locked.has_leftovers()
             && locked.is_unweighed()
             && locked.core().claims.is_empty();
-        locked.core_mut().was_orderly = is_orderly;
+        if is_orderly {
+            locked.core_mut().orderly_under = generation;
+        }
         is_orderly
     }
 
@@ -326,7 +364,9 @@ impl<K: Eq, V> Shard<K, V> {
         core.policy.on_move(old, new);
         core.tally.inserts += 1;
         core.tally.removals[Cause::Replaced as usize] += 1;
-        core.was_orderly &= left.is_some();
+        if left.is_none() {
+            core.orderly_under = SHUT;
+        }
         left
     }
 

@@ -47,11 +47,16 @@ impl<K, V> Shard<K, V> {
         need: Need,
         cost: Cost,
     ) -> bool {
-        let share = hub.share();
         hub.shards > 1
             && match need {
-                Need::Entry => locked.len() as u64 + cost.entries <= share.entries,
-                Need::Weight => locked.core().weight.saturating_add(cost.weight) <= share.weight,
+                // Multiplied out, because every insert asks.
+                Need::Entry => {
+                    let entries = locked.len() as u64 + cost.entries;
+                    entries * hub.shards as u64 <= hub.budget.entries_max()
+                }
+                Need::Weight => {
+                    locked.core().weight.saturating_add(cost.weight) <= hub.share().weight
+                }
             }
     }
 }

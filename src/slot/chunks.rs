@@ -97,6 +97,18 @@ impl<T> Chunks<T> {
         look(unsafe { &*origin.wrapping_add(place) })
     }
 
+    /// The value of `slot`, whose chunk was made.
+    #[inline(always)]
+    pub(crate) fn at(&self, slot: Slot) -> &T {
+        debug_assert_ne!(slot, Slot::MOVING, "there is nothing there");
+        let place = slot.index() + FIRST;
+        // SAFETY: as in `with`, here and below.
+        let origin = unsafe { self.chunks.get_unchecked(chunk_of(place)) }.load(Ordering::SeqCst);
+        assert!(!origin.is_null(), "the chunk of a slot that was used exists");
+        // SAFETY: as above.
+        unsafe { &*origin.wrapping_add(place) }
+    }
+
     /// The value of `slot`; a default one if it is the first of its chunk.
     #[inline]
     pub(crate) fn of(&self, slot: Slot) -> &T

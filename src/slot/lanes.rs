@@ -114,6 +114,9 @@ impl<const N: usize> Lanes<N> {
 
     /// Moves `slot` from where it stands to the hot end of `lane`.
     pub(crate) fn move_to(&mut self, lane: usize, slot: Slot, weight: u32) {
+        if self.lane(slot) == lane {
+            return self.lanes[lane].list.move_hottest(&mut self.links, slot);
+        }
         self.leave(slot, weight);
         self.enter(lane, slot, weight);
     }

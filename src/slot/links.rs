@@ -151,10 +151,22 @@ impl List {
 
     #[inline]
     pub(crate) fn move_hottest(&mut self, links: &mut Links, slot: Slot) {
-        if self.hottest != slot.raw() {
-            self.remove(links, slot);
-            self.push_hottest(links, slot);
+        if self.hottest == slot.raw() {
+            return;
         }
+        // So somebody is hotter, and the list will not be empty meanwhile.
+        let Pair { colder, hotter } = links.pairs[slot.index()];
+        match Slot::from_raw(colder) {
+            Some(neighbour) => links.pairs[neighbour.index()].hotter = hotter,
+            None => self.coldest = hotter,
+        }
+        links.pairs[hotter as usize].colder = colder;
+        if self.weighty_from == slot.raw() {
+            self.weighty_from = hotter;
+        }
+        links.pairs[slot.index()] = Pair { colder: self.hottest, hotter: Slot::NONE };
+        links.pairs[self.hottest as usize].hotter = slot.raw();
+        self.hottest = slot.raw();
     }
 
     /// The coldest entry for which `is_weighty` holds. Entries that a search

@@ -5,9 +5,47 @@
 use super::{Locked, Vault};
 use crate::hazard::{Watchers, Word, is_watched};
 use crate::index::Aim;
-use crate::slot::Slot;
+use crate::slab::Slab;
+use crate::slot::{Residents, Seen, Slot};
+
+/// What policies see of entries that all weigh 1.
+impl<K, V> Residents for Slab<K, V> {
+    #[inline]
+    fn hash(&self, slot: Slot) -> u32 {
+        self.hash(slot)
+    }
+
+    #[inline]
+    fn weight(&self, _slot: Slot) -> u32 {
+        1
+    }
+
+    #[inline]
+    fn hits(&self, slot: Slot) -> u8 {
+        self.hits(slot)
+    }
+
+    #[inline]
+    fn set_hits(&self, slot: Slot, hits: u8) {
+        self.set_hits(slot, hits);
+    }
+
+    #[inline]
+    fn look(&self, slot: Slot) -> Seen {
+        let (hash, hits) = self.hash_and_hits(slot);
+        Seen::new(hash, 1, hits)
+    }
+}
 
 impl<K, V, C> Locked<'_, K, V, C> {
+    /// The shard's part, and beside it what policies may see, in a vault in which
+    /// every entry weighs 1.
+    #[inline]
+    pub(crate) fn plain_parts(&mut self) -> (&mut C, &dyn Residents) {
+        debug_assert!(self.is_unweighed(), "not every entry weighs 1");
+        (&mut self.under.core, &self.vault.slab)
+    }
+
     /// Fills and links an entry. Calls `prepare` before readers can find it.
     #[inline]
     pub(crate) fn add(
@@ -60,9 +98,9 @@ impl<K, V, C> Locked<'_, K, V, C> {
     }
 
     /// Has the place of the entry at `slot` fetched, which will soon leave.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn prefetch(&self, slot: Slot) {
-        self.vault.aim(self.vault.slab.hash(slot));
+        self.vault.index.prefetch_home(self.vault.slab.hash(slot));
     }
 
     /// Lets readers find an entry of `pair` instead of the one at `old`, which is
