@@ -130,6 +130,19 @@ impl<K, V> Cell<K, V> {
         old
     }
 
+    /// Has fetched what key and value point to, for someone who will soon drop
+    /// them. Whatever is in the cell: it does not matter if that is nothing.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        self.pair.with(|pair| {
+            let pair = pair.cast::<(K, V)>();
+            // SAFETY: this is the place of a pair, whether there is one or not.
+            let (key, value) = unsafe { (&raw const (*pair).0, &raw const (*pair).1) };
+            fetch_behind(key);
+            fetch_behind(value);
+        });
+    }
+
     /// Key and value.
     ///
     /// # Safety
@@ -140,6 +153,33 @@ impl<K, V> Cell<K, V> {
         // SAFETY: it is occupied, so the pair was written.
         self.pair.with(|pair| unsafe { (*pair).assume_init_ref() })
     }
+}
+
+/// Has the memory fetched to which a `T` at `place` points, if it is a pointer, or
+/// one and a length, and owns what is there: an `Arc`, a `Box<str>`. To drop it
+/// takes a look there. What else a `T` of that size may be, is taken for a pointer
+/// in vain.
+#[inline(always)]
+fn fetch_behind<T>(place: *const T) {
+    const WORD: usize = size_of::<*const u8>();
+    let may_point = align_of::<T>() == WORD && [WORD, 2 * WORD].contains(&size_of::<T>());
+    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+    if std::mem::needs_drop::<T>() && may_point {
+        // SAFETY: there is a word at `place`, and to fetch what is where it points
+        // needs no memory to be there. All of it could as well not be done, so it
+        // does not matter if others write to `place`, or nobody has.
+        unsafe {
+            std::arch::asm!(
+                "mov {word}, [{place}]",
+                "prefetcht0 [{word}]",
+                place = in(reg) place,
+                word = out(reg) _,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+    let _ = (place, may_point);
 }
 
 /// Tags stand beside the cells, and only in a shard where an entry has some.

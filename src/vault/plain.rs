@@ -97,10 +97,13 @@ impl<K, V, C> Locked<'_, K, V, C> {
         Ok(old)
     }
 
-    /// Has the place of the entry at `slot` fetched, which will soon leave.
+    /// Has fetched what will be needed of the entry at `slot`, which will soon
+    /// leave: its place, and what its key and value point to.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: Slot) {
-        self.vault.index.prefetch_home(self.vault.slab.hash(slot));
+        let cell = self.vault.slab.cell(slot);
+        self.vault.index.prefetch_home(cell.hash());
+        cell.prefetch();
     }
 
     /// Lets readers find an entry of `pair` instead of the one at `old`, which is
