@@ -104,7 +104,11 @@ impl Iterator for Lanes {
 
 impl Tags {
     /// Which of the 16 bytes are this one, a bit each, from the lowest up.
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(larder_loom)))]
+    #[cfg(all(
+        target_arch = "x86_64",
+        target_feature = "sse2",
+        not(any(larder_loom, larder_shuttle))
+    ))]
     #[inline(always)]
     fn equal_bytes(&self, byte: u8) -> u32 {
         use std::arch::{asm, x86_64 as arch};
@@ -128,7 +132,11 @@ impl Tags {
         }
     }
 
-    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(larder_loom))))]
+    #[cfg(not(all(
+        target_arch = "x86_64",
+        target_feature = "sse2",
+        not(any(larder_loom, larder_shuttle))
+    )))]
     #[inline(always)]
     fn equal_bytes(&self, byte: u8) -> u32 {
         let (low, high) = (self.low.load(Ordering::Acquire), self.high.load(Ordering::Acquire));
@@ -137,7 +145,14 @@ impl Tags {
 }
 
 /// The same in words of 8 bytes.
-#[cfg(any(test, not(all(target_arch = "x86_64", target_feature = "sse2", not(larder_loom)))))]
+#[cfg(any(
+    test,
+    not(all(
+        target_arch = "x86_64",
+        target_feature = "sse2",
+        not(any(larder_loom, larder_shuttle))
+    ))
+))]
 mod portable {
     const ONES: u64 = 0x0101_0101_0101_0101;
     /// Times a word of which only the lowest bit of each byte is set: brings
