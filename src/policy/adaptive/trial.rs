@@ -6,76 +6,64 @@
 //! miniature simulations", USENIX ATC '17). All of them see the same keys, so
 //! even small differences mean something.
 
-use super::super::wins;
+mod keys;
+mod ring;
+
 use super::arms::{self, ARMS, Arm, PROOF};
 use super::verdict::Verdict;
 use crate::slot::ghosts::Ghosts;
 use crate::slot::sketch::Sketch;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use keys::Keys;
+use ring::Ring;
 
 /// A block of the verdict is as many accesses as a quarter of the room, and
 /// never less than this.
 const BLOCK_MIN: usize = 128;
 const BLOCKS_PER_ROOM: usize = 4;
 
+/// Samples are smaller, except for a moment in a cache that has grown much at
+/// once. All miniatures together hold no more keys than there are numbers.
+const ROOM_MAX: usize = 4096;
+
 const ALL: u8 = (1 << ARMS) - 1;
 
 pub(super) struct Trial {
     minis: [Mini; ARMS],
-    keys: Vec<Key>,
-    vacant: Vec<u16>,
-    number_of: HashMap<u32, u16, BuildHasherDefault<Spread>>,
+    keys: Keys,
     sketch: Sketch,
     room: usize,
     /// Accesses in this block.
     accesses: usize,
+    /// In this block, how many accesses were hits of each set of miniatures.
+    hits: [u32; 1 << ARMS],
     verdict: Verdict,
-}
-
-/// A key that some miniature holds. Sets of miniatures are bits.
-struct Key {
-    hash: u32,
-    /// As the sketch had it when the key was last asked for, and halved with
-    /// it since: who contests need not look it up.
-    count: u8,
-    holders: u8,
-    /// Where it was read since the hand last passed, and where more than once.
-    read: u8,
-    again: u8,
-}
-
-impl Key {
-    /// The hand of `arm` takes the reads, up to two.
-    fn take_reads(&mut self, arm: usize) -> u8 {
-        let bit = 1 << arm;
-        let reads = u8::from(self.read & bit != 0) + u8::from(self.again & bit != 0);
-        self.read &= !bit;
-        self.again &= !bit;
-        reads
-    }
 }
 
 /// Two clocks of numbers of keys, the coldest in front, and who left.
 #[derive(Default)]
 struct Mini {
-    window: VecDeque<u16>,
-    main: VecDeque<u16>,
+    window: Ring,
+    main: Ring,
     ghosts: Ghosts,
+    /// How many are in the window, and how many are remembered, of as many as
+    /// there is room for.
+    target: usize,
+    reach: usize,
 }
 
 impl Trial {
     pub(super) fn new() -> Self {
-        Trial {
+        let mut trial = Trial {
             minis: Default::default(),
-            keys: Vec::new(),
-            vacant: Vec::new(),
-            number_of: HashMap::default(),
+            keys: Keys::default(),
             sketch: Sketch::default(),
-            room: 1,
+            room: 0,
             accesses: 0,
+            hits: [0; 1 << ARMS],
             verdict: Verdict::of(arms::FIRST),
-        }
+        };
+        trial.set_room(1);
+        trial
     }
 
     /// The arm that has done best.
@@ -89,34 +77,53 @@ impl Trial {
     }
 
     /// How many entries each miniature has room for from now on.
+    #[inline]
     pub(super) fn set_room(&mut self, room: usize) {
-        self.room = room.max(1);
-        self.sketch.fit(self.room);
+        let room = room.clamp(1, ROOM_MAX);
+        if room != self.room {
+            self.change_room(room);
+        }
+    }
+
+    #[cold]
+    fn change_room(&mut self, room: usize) {
+        self.room = room;
+        self.sketch.fit(room);
+        for (mini, arm) in self.minis.iter_mut().zip(&arms::ALL) {
+            (mini.target, mini.reach) = (arm.window(room as u64) as usize, arms::reach(room));
+        }
     }
 
     /// Lets all miniatures see that `hash` was asked for `times` times in a
     /// row. Only the first of these can tell them apart.
     pub(super) fn access(&mut self, hash: u32, times: u8) {
-        self.sketch.fit(self.room);
         let age = self.sketch.age();
         let count = self.sketch.count(hash, times);
         if self.sketch.age() != age {
-            self.keys.iter_mut().for_each(|key| key.count /= 2);
+            self.keys.halve_counts();
         }
-        let number = self.number(hash);
-        let key = &mut self.keys[usize::from(number)];
+        let number = self.keys.number(hash);
+        let key = self.keys.at(number);
         key.count = count;
         let hit = key.holders;
         key.again |= if times > 1 { hit } else { hit & key.read };
         key.read |= hit;
+        self.hits[usize::from(hit)] += 1;
         if hit != ALL {
-            self.verdict.note(hit);
             self.admit(number, !hit & ALL);
         }
         self.accesses += 1;
         if self.accesses >= (self.room / BLOCKS_PER_ROOM).max(BLOCK_MIN) {
-            self.verdict.end_block(std::mem::take(&mut self.accesses));
+            self.end_block();
         }
+    }
+
+    #[inline(never)]
+    fn end_block(&mut self) {
+        for (set, times) in std::mem::replace(&mut self.hits, [0; 1 << ARMS]).iter().enumerate() {
+            self.verdict.note(set as u8, *times);
+        }
+        self.verdict.end_block(std::mem::take(&mut self.accesses));
     }
 
     /// Takes out the keys for which `stays` does not hold.
@@ -124,161 +131,124 @@ impl Trial {
         let Trial { minis, keys, .. } = self;
         for mini in minis.iter_mut() {
             for queue in [&mut mini.window, &mut mini.main] {
-                queue.retain(|number| stays(keys[usize::from(*number)].hash));
+                queue.retain(|number| stays(keys.at(number).hash));
             }
         }
-        for number in 0..self.keys.len() {
-            if self.keys[number].holders != 0 && !stays(self.keys[number].hash) {
-                self.leave(number as u16, ALL);
-            }
-        }
-    }
-
-    fn number(&mut self, hash: u32) -> u16 {
-        if let Some(number) = self.number_of.get(&hash) {
-            return *number;
-        }
-        let key = Key { hash, count: 0, holders: 0, read: 0, again: 0 };
-        let number = match self.vacant.pop() {
-            Some(number) => {
-                self.keys[usize::from(number)] = key;
-                number
-            }
-            None => {
-                self.keys.push(key);
-                (self.keys.len() - 1) as u16
-            }
-        };
-        self.number_of.insert(hash, number);
-        number
+        keys.retain(stays);
     }
 
     /// Adds a key to the miniatures in the set `arms`. The last to give it up
     /// may be the first to have taken it in, so it belongs to all meanwhile.
     fn admit(&mut self, number: u16, arms: u8) {
-        let key = &mut self.keys[usize::from(number)];
+        let Trial { minis, keys, room, .. } = self;
+        let key = keys.at(number);
         let hash = key.hash;
         key.holders = ALL;
         key.read &= !arms;
         key.again &= !arms;
         let mut refused = 0;
-        for (arm, mini) in self.minis.iter_mut().enumerate() {
-            if arms >> arm & 1 == 0 {
-                continue;
-            }
-            mini.admit(number, hash, &arms::ALL[arm], self.room);
-            while mini.window.len() + mini.main.len() > self.room {
-                let Some(out) = mini.evict(arm, self.room, &mut self.keys) else {
-                    break;
+        for (at, mini) in minis.iter_mut().enumerate() {
+            if arms & 1 << at != 0 {
+                // Each arm has code of its own: what it does is known there.
+                let admit = match at {
+                    0 => Mini::admit::<0>,
+                    1 => Mini::admit::<1>,
+                    2 => Mini::admit::<2>,
+                    3 => Mini::admit::<3>,
+                    _ => Mini::admit::<4>,
                 };
-                if out == number {
-                    refused |= 1 << arm;
-                    continue;
-                }
-                let key = &mut self.keys[usize::from(out)];
-                key.holders &= !(1 << arm);
-                if key.holders == 0 {
-                    self.number_of.remove(&key.hash);
-                    self.vacant.push(out);
-                }
+                refused |= admit(mini, number, hash, *room, keys);
             }
         }
         if refused != 0 {
-            self.leave(number, refused);
-        }
-    }
-
-    fn leave(&mut self, number: u16, arms: u8) {
-        let key = &mut self.keys[usize::from(number)];
-        key.holders &= !arms;
-        if key.holders == 0 {
-            self.number_of.remove(&key.hash);
-            self.vacant.push(number);
+            keys.leave(number, refused);
         }
     }
 }
 
 impl Mini {
+    /// Adds a key, and lets others go if there is no room for all. Returns the bit
+    /// of the arm `AT`, which is this miniature's, if the key itself had to go.
+    ///
     /// As the cache itself does it, in all that follows: see `Adaptive`.
-    fn admit(&mut self, number: u16, hash: u32, arm: &Arm, room: usize) {
-        let is_back = arm.remembers && self.ghosts.take(hash, arms::reach(room));
+    fn admit<const AT: usize>(
+        &mut self,
+        number: u16,
+        hash: u32,
+        room: usize,
+        keys: &mut Keys,
+    ) -> u8 {
+        let (arm, bit) = (const { &arms::ALL[AT] }, 1 << AT);
+        let is_back = arm.remembers && self.ghosts.take(hash, self.reach);
         let queue = if is_back { &mut self.main } else { &mut self.window };
-        queue.push_back(number);
+        queue.push(number);
+        let mut refused = 0;
+        while self.window.len() + self.main.len() > room {
+            match self.evict(bit, arm, keys) {
+                Some(out) if out == number => refused = bit,
+                Some(out) => keys.leave(out, bit),
+                None => break,
+            }
+        }
+        refused
     }
 
-    fn evict(&mut self, at: usize, room: usize, keys: &mut [Key]) -> Option<u16> {
-        let arm = &arms::ALL[at];
-        let target = arm.window(room as u64) as usize;
-        while self.window.len() > target + 1 {
-            self.main.extend(self.window.pop_front());
+    /// Takes out who leaves.
+    #[inline(always)]
+    fn evict(&mut self, bit: u8, arm: &Arm, keys: &mut Keys) -> Option<u16> {
+        while self.window.len() > self.target + 1 {
+            self.main.extend(self.window.pop());
         }
         let candidate = match arm.contests {
-            true if self.window.len() > target => pass(&mut self.window, at, keys),
+            true if self.window.len() > self.target => pass(&mut self.window, bit, keys),
             true => None,
-            false => self.unproven(target, at, keys),
+            false => self.unproven(bit, keys),
         };
-        let victim = match candidate {
-            Some(_) if !arm.contests => None,
-            _ => pass(&mut self.main, at, keys),
+        let Some(candidate) = candidate else {
+            return pass(&mut self.main, bit, keys)
+                .and_then(|_| self.main.pop())
+                .or_else(|| self.window.pop());
         };
-        let (Some(candidate), Some(victim)) = (candidate, victim) else {
-            if let (Some(out), true) = (candidate, arm.remembers) {
-                self.ghosts.remember(keys[usize::from(out)].hash, arms::reach(room));
+        self.window.pop();
+        let victim = if arm.contests { pass(&mut self.main, bit, keys) } else { None };
+        if let Some(victim) = victim {
+            if keys.at(candidate).count > keys.at(victim).count {
+                self.main.pop();
+                self.main.push(candidate);
+                return Some(victim);
             }
-            return candidate.or(victim).or_else(|| self.window.pop_front());
-        };
-        let count = |number: u16| keys[usize::from(number)].count;
-        if wins((count(candidate), 1), (count(victim), 1)) {
-            self.main.push_back(candidate);
-            return Some(victim);
         }
-        self.main.push_front(victim);
         if arm.remembers {
-            self.ghosts.remember(keys[usize::from(candidate)].hash, arms::reach(room));
+            self.ghosts.remember(keys.at(candidate).hash, self.reach);
         }
         Some(candidate)
     }
 
-    /// Takes the first key out of the window that was not read often enough;
-    /// the others have earned their place in the main part.
-    fn unproven(&mut self, target: usize, at: usize, keys: &mut [Key]) -> Option<u16> {
-        while self.window.len() > target {
-            let number = self.window.pop_front()?;
-            if keys[usize::from(number)].take_reads(at) < PROOF {
+    /// The first key in the window that was not read often enough; the others
+    /// have earned their place in the main part.
+    fn unproven(&mut self, bit: u8, keys: &mut Keys) -> Option<u16> {
+        while self.window.len() > self.target {
+            let number = self.window.front()?;
+            if keys.at(number).take_reads(bit) < PROOF {
                 return Some(number);
             }
-            self.main.push_back(number);
+            self.window.pop();
+            self.main.push(number);
         }
         None
     }
 }
 
-/// Takes the first unread key out; the hand forgives those it passes.
-fn pass(queue: &mut VecDeque<u16>, at: usize, keys: &mut [Key]) -> Option<u16> {
+/// The first unread key, which is in front then; the hand forgives those it
+/// passes.
+#[inline(always)]
+fn pass(queue: &mut Ring, bit: u8, keys: &mut Keys) -> Option<u16> {
     loop {
-        let number = queue.pop_front()?;
-        if keys[usize::from(number)].take_reads(at) == 0 {
+        let number = queue.front()?;
+        if keys.at(number).take_reads(bit) == 0 {
             return Some(number);
         }
-        queue.push_back(number);
-    }
-}
-
-/// Hashes are spread already; this puts entropy where the table looks for it.
-#[derive(Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
-    }
-
-    fn write_u32(&mut self, hash: u32) {
-        self.0 = (self.0 ^ u64::from(hash)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        queue.turn();
     }
 }
 
@@ -298,15 +268,12 @@ mod tests {
 
     /// Every number is held, known by its hash, and queued as its sets say.
     fn check(trial: &Trial) {
-        let held = trial.keys.iter().filter(|key| key.holders != 0).count();
-        assert_eq!(trial.number_of.len(), held);
-        assert_eq!(trial.vacant.len() + held, trial.keys.len());
+        trial.keys.check();
         for (arm, mini) in trial.minis.iter().enumerate() {
-            let queued: Vec<u16> = mini.window.iter().chain(&mini.main).copied().collect();
+            let mut queued: Vec<u16> = mini.window.iter().chain(mini.main.iter()).collect();
+            queued.sort_unstable();
             assert!(queued.len() <= trial.room);
-            assert!(queued.iter().all(|n| trial.keys[usize::from(*n)].holders >> arm & 1 == 1));
-            let holders = trial.keys.iter().filter(|key| key.holders >> arm & 1 == 1).count();
-            assert_eq!(queued.len(), holders);
+            assert_eq!(queued, trial.keys.held_by(1 << arm));
         }
     }
 
@@ -321,7 +288,9 @@ mod tests {
         }
         trial.retain(|hash| hash % 2 == 0);
         check(&trial);
-        assert!(trial.keys.iter().all(|key| key.holders == 0 || key.hash % 2 == 0));
+        let mut held: Vec<u16> = trial.keys.held_by(ALL);
+        held.retain(|number| trial.keys.at(*number).hash % 2 == 1);
+        assert_eq!(held, [0; 0]);
         trial.set_room(3);
         (0..100).for_each(|key| trial.access(hash(key), 1));
         check(&trial);

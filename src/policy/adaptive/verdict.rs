@@ -47,10 +47,10 @@ impl Verdict {
         self.current
     }
 
-    /// Counts an access that the arms in the set `hit` had, and others not.
-    pub(super) fn note(&mut self, hit: u8) {
+    /// Counts accesses that the arms in the set `hit` had, and others not.
+    pub(super) fn note(&mut self, hit: u8, times: u32) {
         for (arm, hits) in self.hits.iter_mut().enumerate() {
-            *hits += i64::from(hit >> arm & 1);
+            *hits += i64::from(hit >> arm & 1) * i64::from(times);
         }
     }
 
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn block(verdict: &mut Verdict, arm: usize, lead: usize) {
-        (0..lead).for_each(|_| verdict.note(1 << arm));
+        verdict.note(1 << arm, lead as u32);
         verdict.end_block(lead.max(100));
     }
 
@@ -123,7 +123,7 @@ mod tests {
     fn of_those_that_are_better_the_best_is_chosen() {
         let mut verdict = Verdict::default();
         for _ in 0..10 {
-            (0..5).for_each(|_| verdict.note(0b1100));
+            verdict.note(0b1100, 5);
             block(&mut verdict, 3, 5);
         }
         assert_eq!(verdict.current(), 3);
