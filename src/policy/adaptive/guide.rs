@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 /// twice the memory for a tenth of a point, and half as many lose a fifth.
 const SAMPLE_MAX: usize = 512;
 
-/// While the choice has stood for long, these are enough, or a quarter of all if
-/// that is more. (An eighth loses a twentieth of a point where phases follow one
+/// While the choice has stood for long, a quarter of all entries is enough, within
+/// these bounds. (An eighth loses a twentieth of a point where phases follow one
 /// another.)
-const SAMPLE_SETTLED: usize = 64;
 const SHARE_SETTLED: usize = 4;
+const SETTLED_MIN: usize = 64;
+const SETTLED_MAX: usize = 256;
 
 pub(in super::super) struct Guide {
     /// The number of the arm in office.
@@ -108,7 +109,7 @@ impl Guide {
 /// How many of `entries` are in the sample at most.
 fn sample(entries: usize, is_settled: bool) -> usize {
     match is_settled {
-        true => (entries / SHARE_SETTLED).clamp(SAMPLE_SETTLED, SAMPLE_MAX),
+        true => (entries / SHARE_SETTLED).clamp(SETTLED_MIN, SETTLED_MAX),
         false => SAMPLE_MAX,
     }
 }
