@@ -33,6 +33,7 @@
 mod tags;
 
 use crate::slot::Slot;
+use crate::slot::chunks::prefetch;
 use crate::sync::modelled::Life;
 use crate::sync::modelled::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::ptr;
@@ -340,16 +341,6 @@ fn leak(size: Size) -> *mut Block {
     let blocks = size.lines().div_ceil(BLOCK);
     let blocks: Blocks = (0..blocks).map(|_| Block::default()).collect();
     Box::into_raw(blocks).cast::<Block>().map_addr(|address| address | size.0)
-}
-
-#[inline(always)]
-fn prefetch(line: *const Line) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: fetching needs no memory to be there.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(line.cast());
-    }
 }
 
 #[inline]

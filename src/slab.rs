@@ -11,7 +11,7 @@
 //!                       └─ unlinked, a reader watches ─► limbo ─┘
 //! ```
 
-use crate::slot::chunks::{Chunk, Chunks};
+use crate::slot::chunks::{Chunk, Chunks, prefetch};
 use crate::slot::lazily::Lazily;
 use crate::slot::{HITS_MAX, Slot};
 use crate::sync::modelled::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -224,6 +224,12 @@ impl<K, V> Slab<K, V> {
     #[inline]
     pub(crate) fn hash(&self, slot: Slot) -> u32 {
         self.cell(slot).hash.load(Ordering::Acquire)
+    }
+
+    /// Has the cell of `slot` fetched, for someone who will go there soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        prefetch(self.cells.at(slot));
     }
 
     /// The hash and the noted hits of the entry at `slot`.

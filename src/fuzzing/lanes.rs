@@ -194,6 +194,8 @@ impl Several {
             assert!(self.lanes.iter(lane).eq(slots.iter().copied()));
             assert_eq!(self.lanes.len(lane), slots.len());
             assert_eq!(self.lanes.coldest(lane), slots.first().copied());
+            let foreseen = slots.iter().filter_map(|slot| self.lanes.foresee(*slot));
+            assert!(foreseen.eq(slots.iter().skip(1).copied()));
         }
         let slots: Vec<Slot> = self.model.concat();
         let weight: u64 = slots.iter().map(|slot| u64::from(self.weights.weight(*slot))).sum();

@@ -244,6 +244,19 @@ fn first_of(chunk: usize) -> usize {
     (FIRST << (chunk / STEPS)) + (chunk % STEPS) * len_of(chunk)
 }
 
+/// Has the cache line of `place` fetched, for someone who will go there soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: fetching changes nothing, and needs no memory to be there.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

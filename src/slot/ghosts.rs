@@ -5,6 +5,8 @@
 //! to an eighth. A bucket has room for eight ghosts, the newest in front, of
 //! which the oldest makes way. Eleven bits mistake one newcomer in 256 for a ghost at worst.
 
+use super::chunks::prefetch;
+
 const BUCKET: usize = 8;
 
 /// A bucket is one number, its newest cell in the lowest bits, so that all
@@ -72,6 +74,14 @@ impl Ghosts {
         let newest = *bucket >> (found.trailing_zeros() / CELL_BITS * CELL_BITS);
         *bucket &= !(found | (found - (found >> (CELL_BITS - 1))));
         age(self.epoch, newest as u16) < reach / epoch_len(reach)
+    }
+
+    /// `hash` will be taken or remembered soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        if let Some(bucket) = self.buckets.get(self.place(hash).0) {
+            prefetch(bucket);
+        }
     }
 
     /// Gives the memory back if the table is much larger than `reach` asks for.

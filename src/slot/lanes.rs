@@ -1,6 +1,7 @@
 //! A few weighed queues over the same slots, for policies that move entries
 //! between them.
 
+use super::chunks::prefetch;
 use super::links::{Links, List};
 use super::{Residents, Slot};
 
@@ -144,6 +145,16 @@ impl<const N: usize> Lanes<N> {
         for weight in [&mut self.lanes[lane].weight, &mut self.total.weight] {
             *weight = *weight - was + is;
         }
+    }
+
+    /// Who leaves the lane after `slot`. What is known of that is fetched: its turn
+    /// is soon.
+    #[inline]
+    pub(crate) fn foresee(&self, slot: Slot) -> Option<Slot> {
+        let after = self.links.hotter(slot)?;
+        self.links.prefetch(after);
+        prefetch(&self.lane_of[after.index()]);
+        Some(after)
     }
 
     #[inline]

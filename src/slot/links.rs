@@ -10,6 +10,7 @@
 //! ```
 
 use super::Slot;
+use super::chunks::prefetch;
 
 #[derive(Clone, Copy)]
 struct Pair {
@@ -27,6 +28,11 @@ impl Links {
     #[inline]
     pub(crate) fn hotter(&self, slot: Slot) -> Option<Slot> {
         Slot::from_raw(self.pairs[slot.index()].hotter)
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        prefetch(&self.pairs[slot.index()]);
     }
 
     /// Gives back the memory for slots from `end` on, which are in no list.

@@ -103,6 +103,9 @@ pub(crate) trait Residents {
 
     fn set_hits(&self, slot: Slot, hits: u8);
 
+    /// Somebody will look at `slot` soon.
+    fn prefetch(&self, _slot: Slot) {}
+
     /// All three at once: who wants more than one of them goes there once.
     fn look(&self, slot: Slot) -> Seen {
         Seen::new(self.hash(slot), self.weight(slot), self.hits(slot))

@@ -5,6 +5,8 @@
 //! sketch and its applications" (2005); ageing by halving, and the small
 //! counters, are TinyLFU's (Einziger, Friedman and Manes, 2017).
 
+use super::chunks::prefetch;
+
 /// Each word holds 16 counters of 4 bits.
 const COUNTER_MAX: u64 = 15;
 const ROWS: usize = 4;
@@ -99,14 +101,15 @@ impl Sketch {
     pub(crate) fn count(&mut self, hash: u32, times: u8) -> u8 {
         let (at, picks) = self.place(hash);
         let Some(block) = self.blocks.get_mut(at) else { return 0 };
-        let mut least = COUNTER_MAX;
+        // What each counter lacks to its end; the least is the one that lacks most.
+        let mut most = 0;
         for (row, word) in block.iter_mut().enumerate() {
             let shift = shift(picks, row);
-            let was = (*word >> shift) & COUNTER_MAX;
-            let is = (was + u64::from(times)).min(COUNTER_MAX);
-            *word += (is - was) << shift;
-            least = least.min(is);
+            let lacks = (!*word >> shift) & COUNTER_MAX;
+            *word += lacks.min(u64::from(times)) << shift;
+            most = most.max(lacks);
         }
+        let mut least = COUNTER_MAX - most.saturating_sub(u64::from(times));
         self.added += usize::from(times);
         if self.added >= self.sample && times > 0 {
             self.halve();
@@ -122,6 +125,14 @@ impl Sketch {
         let Some(block) = self.blocks.get(at) else { return 0 };
         let count = |row: usize| (block[row] >> shift(picks, row)) & COUNTER_MAX;
         count(0).min(count(1)).min(count(2).min(count(3))) as u8
+    }
+
+    /// What is known of `hash` will be asked for soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        if let Some(block) = self.blocks.get(self.place(hash).0) {
+            prefetch(block);
+        }
     }
 
     /// Changes whenever the counts are halved.

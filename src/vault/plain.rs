@@ -31,6 +31,11 @@ impl<K, V> Residents for Slab<K, V> {
     }
 
     #[inline]
+    fn prefetch(&self, slot: Slot) {
+        self.prefetch(slot);
+    }
+
+    #[inline]
     fn look(&self, slot: Slot) -> Seen {
         let (hash, hits) = self.hash_and_hits(slot);
         Seen::new(hash, 1, hits)

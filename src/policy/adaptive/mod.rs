@@ -29,18 +29,20 @@
 mod arms;
 mod guide;
 mod parts;
+mod plain;
 mod trial;
 mod verdict;
 mod watch;
 
 pub(super) use guide::Guide;
 
-use super::{Need, Notes, Policy, by_hits, wins};
+use super::{Exchange, Need, Notes, Policy, by_hits, wins};
 use crate::slot::ghosts::Ghosts;
 use crate::slot::sketch::Sketch;
 use crate::slot::{HITS_MAX, Residents, Seen, Slot};
 use arms::{Arm, PROOF};
 use parts::{MAIN, Parts, WEIGHTLESS, WINDOW};
+use plain::Office;
 use std::sync::Arc;
 use watch::Watch;
 
@@ -66,6 +68,8 @@ pub(super) struct Adaptive {
     /// How much weight the newcomer, for which others leave, brings into the
     /// window.
     incoming: u64,
+    /// As it was at the last exchange.
+    office: Office,
 }
 
 /// What a hit is worth.
@@ -83,6 +87,7 @@ impl Adaptive {
             parts: Parts::default(),
             sketch: Sketch::default(),
             ghosts: Ghosts::default(),
+            office: Office::of(guide.arm(), 0),
             guide,
             watch: Watch::default(),
             favour,
@@ -110,6 +115,7 @@ impl Adaptive {
         }
     }
 
+    #[inline(never)]
     fn let_out(&mut self, target: u64, all: &dyn Residents) {
         for _ in 0..2 {
             let Some(oldest) = self.parts.coldest(WINDOW) else { return };
@@ -150,6 +156,7 @@ impl Adaptive {
 
     /// The window's oldest entry that was not read often enough. The others
     /// have earned their place in the main part.
+    #[inline(never)]
     fn unproven(&mut self, target: u64, need: Need, all: &dyn Residents) -> Option<Player> {
         while self.parts.weight(WINDOW) + self.incoming > target {
             let slot = self.parts.coldest(WINDOW)?;
@@ -186,6 +193,7 @@ impl Adaptive {
         self.standing = None;
         loop {
             let slot = self.parts.coldest(lane)?;
+            self.fetch_after(slot, all);
             let seen = all.look(slot);
             self.credit(slot, seen, all);
             let is_read = seen.hits > 0 && looks > 0;
@@ -207,7 +215,7 @@ impl Adaptive {
             self.uses = self.uses.saturating_add(usize::from(seen.hits));
             self.sketch.add(seen.hash(), seen.hits);
             all.set_hits(slot, 0);
-            Watch::take(slot, seen.hits, &mut self.parts.lanes, &self.guide, all);
+            Watch::take(slot, seen, &mut self.parts.lanes, &self.guide);
         }
     }
 
@@ -454,6 +462,15 @@ impl Policy for Adaptive {
         self.full_at = Some((need, self.amount(need)));
         self.drop_out(leaves.slot, leaves.weight);
         Some(leaves.slot)
+    }
+
+    fn exchange(&mut self, hash: u32, all: &dyn Residents) -> Exchange {
+        if !self.parts.is_classed() {
+            return self.exchange_plainly(hash, all);
+        }
+        let Some(victim) = self.evict(Need::Entry, all) else { return Exchange::NONE };
+        self.on_insert(victim, Seen::new(hash, 1, 0), all);
+        Exchange::of(victim, self.next_victim())
     }
 
     fn next_victim(&self) -> Option<Slot> {

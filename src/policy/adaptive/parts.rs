@@ -122,6 +122,28 @@ impl Parts {
         self.lanes.remove(slot, weight);
     }
 
+    /// As [`coldest`](Parts::coldest), as long as there are no classes.
+    #[inline(always)]
+    pub(super) fn first(&self, part: usize) -> Option<Slot> {
+        self.lanes.coldest(only_lane(part))
+    }
+
+    /// As [`len`](Parts::len), as long as there are no classes.
+    #[inline(always)]
+    pub(super) fn count(&self, part: usize) -> usize {
+        self.lanes.len(only_lane(part))
+    }
+
+    /// Puts a newcomer at the hot end of `part` that takes the slot of one who
+    /// leaves. As long as there are no classes.
+    #[inline(always)]
+    pub(super) fn hand_over(&mut self, slot: Slot, part: usize) {
+        match self.first(part) == Some(slot) {
+            true => self.lanes.turn(only_lane(part)),
+            false => self.lanes.move_to(only_lane(part), slot, 1),
+        }
+    }
+
     pub(super) fn replace(&mut self, from: Slot, to: Slot) {
         self.lanes.replace(from, to);
         if let Some(came) = self.came.get(from.index()).copied() {

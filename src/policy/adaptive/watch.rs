@@ -7,7 +7,7 @@
 use super::guide::Guide;
 use crate::slot::lanes::Lanes;
 use crate::slot::sketch::Sketch;
-use crate::slot::{Residents, Slot};
+use crate::slot::{Residents, Seen, Slot};
 
 /// Looks at each sampled entry in the time in which all entries are replaced.
 const ROUNDS: usize = 8;
@@ -46,6 +46,22 @@ impl Watch {
         }
     }
 
+    /// The entry of `slot` has left, and there is another, which is in the sample
+    /// or not. Returns whether it is.
+    #[inline]
+    pub(super) fn pass_on<const N: usize>(
+        &mut self,
+        slot: Slot,
+        is_sampled: bool,
+        lanes: &mut Lanes<N>,
+    ) -> bool {
+        Self::forget(slot, lanes);
+        if is_sampled {
+            self.add(slot, lanes);
+        }
+        is_sampled
+    }
+
     /// The entry of `from` is at `to` now.
     pub(super) fn follow<const N: usize>(&mut self, from: Slot, to: Slot, lanes: &mut Lanes<N>) {
         let marks = lanes.marks(from);
@@ -77,49 +93,64 @@ impl Watch {
             return;
         }
         self.due -= entries;
+        self.take_turn(lanes, sketch, guide, all);
+    }
+
+    #[inline(never)]
+    fn take_turn<const N: usize>(
+        &mut self,
+        lanes: &mut Lanes<N>,
+        sketch: &mut Sketch,
+        guide: &Guide,
+        all: &dyn Residents,
+    ) {
         self.turn = if self.turn < self.slots.len() { self.turn } else { 0 };
         let slot = self.slots[self.turn];
         let marks = lanes.marks(slot);
-        if marks & WATCHED == 0 || !guide.samples(all.hash(slot)) {
+        let seen = all.look(slot);
+        if marks & WATCHED == 0 || !guide.samples(seen.hash()) {
             lanes.set_marks(slot, 0);
             self.slots.swap_remove(self.turn);
             return;
         }
         self.turn += 1;
-        let hits = all.hits(slot);
-        if hits > 1 {
+        let fresh = unreported(seen.hits, marks);
+        if fresh == 0 {
+            return;
+        }
+        if seen.hits > 1 {
             // One is left for the hand, and readers have room to count on.
-            sketch.add(all.hash(slot), hits - 1);
+            sketch.add(seen.hash(), seen.hits - 1);
             all.set_hits(slot, 1);
         }
-        if hits > 0 {
-            lanes.set_marks(slot, marks | REPORTED);
-            report(slot, hits, marks, guide, all);
-        }
+        lanes.set_marks(slot, marks | REPORTED);
+        guide.report(seen.hash(), fresh);
     }
 
     /// The hand takes all noted hits of `slot`, which has some.
     #[inline]
     pub(super) fn take<const N: usize>(
         slot: Slot,
-        hits: u8,
+        seen: Seen,
         lanes: &mut Lanes<N>,
         guide: &Guide,
-        all: &dyn Residents,
     ) {
         let marks = lanes.marks(slot);
-        if marks & WATCHED != 0 {
-            lanes.set_marks(slot, marks & !REPORTED);
-            report(slot, hits, marks, guide, all);
+        if marks & WATCHED == 0 {
+            return;
+        }
+        lanes.set_marks(slot, marks & !REPORTED);
+        let fresh = unreported(seen.hits, marks);
+        if fresh > 0 {
+            guide.report(seen.hash(), fresh);
         }
     }
 }
 
-fn report(slot: Slot, hits: u8, marks: u8, guide: &Guide, all: &dyn Residents) {
-    let fresh = hits - u8::from(marks & REPORTED != 0);
-    if fresh > 0 {
-        guide.report(all.hash(slot), fresh);
-    }
+/// How many of so many hits the guide has not heard of.
+#[inline]
+fn unreported(hits: u8, marks: u8) -> u8 {
+    hits.saturating_sub(u8::from(marks & REPORTED != 0))
 }
 
 #[cfg(test)]
@@ -207,10 +238,10 @@ mod tests {
             guide
         };
         let again = many();
-        Watch::take(slot, 1, &mut lanes, &again, &all);
+        Watch::take(slot, all.look(slot), &mut lanes, &again);
         assert!(!heard(&again), "it was told by the turn");
         let anew = many();
-        Watch::take(slot, 1, &mut lanes, &anew, &all);
+        Watch::take(slot, all.look(slot), &mut lanes, &anew);
         assert!(heard(&anew), "the hand took the first, and this is another");
     }
 }
