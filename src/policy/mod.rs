@@ -172,14 +172,14 @@ pub enum Eviction {
     /// the start: otherwise it leaves at once, as [`Cause::Size`], and nobody
     /// makes way for it.
     ///
-    /// The miniatures take 10 KB in a cache of 10 entries and up to 70 KB in
+    /// The miniatures take 10 KB in a cache of 10 entries and up to 57 KB in
     /// a large one; each entry takes 2.3 to 4.5 bytes more while those that left
     /// are remembered. What it costs in time, it costs on misses, the more the
     /// smaller the cache, because more of its keys are in the sample: under Zipf's
-    /// law, with 50 to 60 % hits, a miss took 60 ns more than with [`Sieve`] at
-    /// 20 000 entries, 100 ns at 400 to 2000, and 120 ns at 100. Once the choice has
-    /// stood for long, the sample of a small cache is thinned out; until then, a
-    /// cache of up to 512 entries has all keys in it, and a miss takes some 2500
+    /// law, with 50 to 60 % hits, a miss took 45 ns more than with [`Sieve`] at
+    /// 20 000 entries, 65 to 75 ns at 400 to 2000, and 100 ns at 100. Once the choice has
+    /// stood for long, the sample is thinned out; until then, a
+    /// cache of up to 512 entries has all keys in it, and a miss takes some 1600
     /// instructions more.
     ///
     /// [`Sieve`]: Eviction::Sieve
