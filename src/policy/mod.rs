@@ -163,7 +163,7 @@ pub enum Eviction {
     /// do not know.
     ///
     /// It runs five miniatures of the cache on a sample of the keys, each in
-    /// another way, and does as the one does that hits most. In a weighted
+    /// another way, and does as the one does that hit most lately. In a weighted
     /// cache it maximises the number of hits: a heavy entry has to be used more
     /// often than the lighter ones in its place, and of those that are not read,
     /// the one leaves first that has taken up most room for longest. Once the

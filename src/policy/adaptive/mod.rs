@@ -18,7 +18,7 @@
 //! come back should find the door open, as in S3-FIFO (Yang et al., 2023). No
 //! fixed way is safe, so miniatures of the cache, one for each of five ways
 //! ([`arms`]), run on a sample of its keys ([`trial`]), and when one of them is
-//! better beyond doubt ([`verdict`]), the cache does as it does. Einziger,
+//! some hits ahead ([`verdict`]), the cache does as it does. Einziger,
 //! Eytan, Friedman and Manes, "Adaptive software cache management" (Middleware
 //! '18), found that the window's share is what to adapt; they climb by trying
 //! it on the cache itself.

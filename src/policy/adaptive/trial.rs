@@ -16,11 +16,6 @@ use crate::slot::sketch::Sketch;
 use keys::Keys;
 use ring::Ring;
 
-/// A block of the verdict is as many accesses as a quarter of the room, and
-/// never less than this.
-const BLOCK_MIN: usize = 128;
-const BLOCKS_PER_ROOM: usize = 4;
-
 /// Samples are smaller, except for a moment in a cache that has grown much at
 /// once. All miniatures together hold no more keys than there are numbers.
 const ROOM_MAX: usize = 4096;
@@ -32,10 +27,6 @@ pub(super) struct Trial {
     keys: Keys,
     sketch: Sketch,
     room: usize,
-    /// Accesses in this block.
-    accesses: usize,
-    /// In this block, how many accesses were hits of each set of miniatures.
-    hits: [u32; 1 << ARMS],
     verdict: Verdict,
 }
 
@@ -58,11 +49,9 @@ impl Trial {
             keys: Keys::default(),
             sketch: Sketch::default(),
             room: 0,
-            accesses: 0,
-            hits: [0; 1 << ARMS],
             verdict: Verdict::of(arms::FIRST),
         };
-        trial.set_room(1);
+        trial.set_room(1, false);
         trial
     }
 
@@ -76,10 +65,12 @@ impl Trial {
         self.verdict.is_settled()
     }
 
-    /// How many entries each miniature has room for from now on.
+    /// How many entries each miniature has room for from now on, and whether the
+    /// keys that they see are but a sample.
     #[inline]
-    pub(super) fn set_room(&mut self, room: usize) {
+    pub(super) fn set_room(&mut self, room: usize, is_sample: bool) {
         let room = room.clamp(1, ROOM_MAX);
+        self.verdict.fit(room, is_sample);
         if room != self.room {
             self.change_room(room);
         }
@@ -108,22 +99,10 @@ impl Trial {
         let hit = key.holders;
         key.again |= if times > 1 { hit } else { hit & key.read };
         key.read |= hit;
-        self.hits[usize::from(hit)] += 1;
+        self.verdict.note(hit);
         if hit != ALL {
             self.admit(number, !hit & ALL);
         }
-        self.accesses += 1;
-        if self.accesses >= (self.room / BLOCKS_PER_ROOM).max(BLOCK_MIN) {
-            self.end_block();
-        }
-    }
-
-    #[inline(never)]
-    fn end_block(&mut self) {
-        for (set, times) in std::mem::replace(&mut self.hits, [0; 1 << ARMS]).iter().enumerate() {
-            self.verdict.note(set as u8, *times);
-        }
-        self.verdict.end_block(std::mem::take(&mut self.accesses));
     }
 
     /// Takes out the keys for which `stays` does not hold.
@@ -262,7 +241,7 @@ mod tests {
 
     fn of_room(room: usize) -> Trial {
         let mut trial = Trial::new();
-        trial.set_room(room);
+        trial.set_room(room, false);
         trial
     }
 
@@ -291,7 +270,7 @@ mod tests {
         let mut held: Vec<u16> = trial.keys.held_by(ALL);
         held.retain(|number| trial.keys.at(*number).hash % 2 == 1);
         assert_eq!(held, [0; 0]);
-        trial.set_room(3);
+        trial.set_room(3, false);
         (0..100).for_each(|key| trial.access(hash(key), 1));
         check(&trial);
     }

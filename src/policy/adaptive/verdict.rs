@@ -1,57 +1,65 @@
-//! Which of several contestants is better, told from paired blocks.
+//! Which of several contestants is better, told from the accesses that tell them
+//! apart.
 //!
-//! Hits come in bursts, so counting each as evidence would be rash. A block
-//! of accesses gives one lead of each contestant over the one in office, and
-//! what counts is whether the leads agree: their sum has to exceed the root of
-//! the sum of their squares by a factor. One burst, however large, never does;
-//! a few blocks that agree do. (A paired t-test, in integers, that forgets.)
+//! Who hits where another misses gains a point on it. Nobody can fall further
+//! behind the leader than a number of points, so what was long ago is forgotten, and the
+//! office is handed on when its holder is more than a share of it behind. These are
+//! the saturating counters of set duelling (Qureshi et al., "Adaptive insertion
+//! policies for high performance caching", ISCA '07), one for each contestant.
+//!
+//! A handover costs little, as entries stay where they are; waiting costs every
+//! hit that another would have had. So it takes a few points, and no proof that
+//! the holder is the worse one for good: with a small cache, a short stretch of
+//! accesses would be over before there is one.
 
 use super::arms::ARMS;
 
-/// The square of the factor: three blocks have to agree, or more if they
-/// differ in size.
-const FACTOR_SQUARED: i64 = 3;
+/// Points that a contestant is behind the leader at most: half as many as there
+/// is room for entries, and never less than this, or small caches change too
+/// often.
+const MEMORY_MIN: usize = 64;
 
-/// Of what is remembered, this share of 16 is after another block.
-const MEMORY: i64 = 15;
+/// Of these, the share that may be chance: one part in so many, or in half as
+/// many where the accesses are only a sample of all.
+const MARGIN: i32 = 8;
 
-/// The case is settled after so many blocks in which nobody came near. (With a
+/// The case is settled after so many accesses in which nobody came near. (With a
 /// quarter of this, the thinner sample loses half a tenth of a point.)
-const SETTLED_AFTER: u32 = 128;
+const SETTLED_AFTER: u32 = 16_384;
 
-/// Who leads by less than one access in so many does not come near.
-const NEAR: i64 = 200;
+const ALL: u8 = (1 << ARMS) - 1;
 
-/// Leads are kept in sixteenths, so that forgetting is not rounded away.
-const UNIT: i64 = 16;
-
-#[derive(Default)]
 pub(super) struct Verdict {
     /// Who is in office.
     current: usize,
-    /// Hits of each in this block.
-    hits: [i64; ARMS],
-    leads: [i64; ARMS],
-    squares: [i64; ARMS],
-    /// Blocks since the office was handed on, or another came near.
+    /// How far each is behind the leader, as a number below 0. The leader has 0.
+    points: [i32; ARMS],
+    /// Points that a contestant is behind the leader at most.
+    memory: i32,
+    /// Points that may be chance.
+    margin: i32,
+    /// Accesses since the office was handed on, or another came near.
     quiet: u32,
 }
 
 impl Verdict {
     /// With `current` in office.
     pub(super) fn of(current: usize) -> Self {
-        Verdict { current, ..Verdict::default() }
+        let (memory, margin) = (MEMORY_MIN as i32, MEMORY_MIN as i32 / MARGIN);
+        Verdict { current, points: [0; ARMS], memory, margin, quiet: 0 }
+    }
+
+    /// From now on, the contestants have room for so many entries. The more they
+    /// have, the more points are remembered: two that are equally good may hold
+    /// quite different entries, and on a loop each then has its hits in one go.
+    #[inline]
+    pub(super) fn fit(&mut self, room: usize, is_sample: bool) {
+        self.memory = (room / 2).max(MEMORY_MIN) as i32;
+        self.margin = self.memory / if is_sample { MARGIN / 2 } else { MARGIN };
     }
 
     pub(super) fn current(&self) -> usize {
         self.current
-    }
-
-    /// Counts accesses that the arms in the set `hit` had, and others not.
-    pub(super) fn note(&mut self, hit: u8, times: u32) {
-        for (arm, hits) in self.hits.iter_mut().enumerate() {
-            *hits += i64::from(hit >> arm & 1) * i64::from(times);
-        }
     }
 
     /// Whether it takes less to see that nothing changes.
@@ -59,30 +67,35 @@ impl Verdict {
         self.quiet >= SETTLED_AFTER
     }
 
-    /// Ends a block of so many accesses, and hands the office on if another has
-    /// earned it.
-    pub(super) fn end_block(&mut self, accesses: usize) {
-        // A lead that is the same in each block sums up to as much as the memory
-        // lasts.
-        let near = accesses as i64 * UNIT * (16 / (16 - MEMORY)) / NEAR;
+    /// Counts an access that the arms in the set `hit` had, and others not, and
+    /// hands the office on if another has earned it.
+    #[inline]
+    pub(super) fn note(&mut self, hit: u8) {
         self.quiet = self.quiet.saturating_add(1);
-        let hits = std::mem::take(&mut self.hits);
-        let mut best = (self.current, 0);
-        for (arm, own) in hits.into_iter().enumerate() {
-            let lead = (own - hits[self.current]) * UNIT;
-            self.leads[arm] = self.leads[arm] * MEMORY / 16 + lead;
-            self.squares[arm] = self.squares[arm] * MEMORY / 16 + lead * lead;
-            let sum = self.leads[arm];
-            if sum > near && sum * sum > self.squares[arm] {
-                self.quiet = 0;
-            }
-            if sum > best.1 && sum * sum > FACTOR_SQUARED * self.squares[arm] {
-                best = (arm, sum);
+        if hit != 0 && hit != ALL {
+            self.judge(hit);
+        }
+    }
+
+    fn judge(&mut self, hit: u8) {
+        for (arm, points) in self.points.iter_mut().enumerate() {
+            *points += i32::from(hit >> arm & 1);
+        }
+        let most = self.points.into_iter().max().unwrap_or(0);
+        let mut leader = self.current;
+        for (arm, points) in self.points.iter_mut().enumerate() {
+            *points = (*points - most).max(-self.memory);
+            if *points == 0 && leader == self.current {
+                leader = arm;
             }
         }
-        if best.0 != self.current {
-            // Leads were over the former holder: they say nothing any more.
-            *self = Verdict::of(best.0);
+        let lead = -self.points[self.current];
+        if lead > self.margin / 2 {
+            // That is near.
+            self.quiet = 0;
+        }
+        if lead > self.margin {
+            self.current = leader;
         }
     }
 }
@@ -91,67 +104,93 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn block(verdict: &mut Verdict, arm: usize, lead: usize) {
-        verdict.note(1 << arm, lead as u32);
-        verdict.end_block(lead.max(100));
+    const MEMORY: i32 = MEMORY_MIN as i32;
+    const MARGIN: i32 = MEMORY / super::MARGIN;
+
+    /// So many accesses in a row that the arms in the set `hit` had.
+    fn stretch(verdict: &mut Verdict, hit: u8, accesses: i32) {
+        (0..accesses).for_each(|_| verdict.note(hit));
     }
 
     #[test]
-    fn one_burst_proves_nothing_and_a_few_equal_leads_do() {
-        let mut verdict = Verdict::default();
-        block(&mut verdict, 2, 10_000);
+    fn a_few_points_may_be_chance_and_more_are_not() {
+        let mut verdict = Verdict::of(0);
+        stretch(&mut verdict, 1 << 3, MARGIN);
         assert_eq!(verdict.current(), 0);
-        let mut verdict = Verdict::default();
-        for blocks in 1..=4 {
-            block(&mut verdict, 3, 5);
-            assert_eq!(verdict.current() == 3, blocks == 4, "after {blocks}");
-        }
+        verdict.note(1 << 3);
+        assert_eq!(verdict.current(), 3);
+    }
+
+    #[test]
+    fn what_all_or_none_had_tells_nothing() {
+        let mut verdict = Verdict::of(0);
+        stretch(&mut verdict, ALL, 1000);
+        stretch(&mut verdict, 0, 1000);
+        assert_eq!((verdict.current(), verdict.points), (0, [0; ARMS]));
     }
 
     #[test]
     fn leads_that_come_and_go_change_nothing() {
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict::of(0);
         for _ in 0..1000 {
-            block(&mut verdict, 1, 20);
+            stretch(&mut verdict, 1 << 1, MARGIN);
             assert_eq!(verdict.current(), 0);
-            block(&mut verdict, 0, 20);
+            stretch(&mut verdict, 1 << 0, MARGIN);
             assert_eq!(verdict.current(), 0);
         }
     }
 
     #[test]
     fn of_those_that_are_better_the_best_is_chosen() {
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict::of(0);
         for _ in 0..10 {
-            verdict.note(0b1100, 5);
-            block(&mut verdict, 3, 5);
+            stretch(&mut verdict, 0b1100, 2);
+            stretch(&mut verdict, 0b1000, 1);
         }
         assert_eq!(verdict.current(), 3);
     }
 
     #[test]
     fn the_case_is_settled_while_nobody_comes_near_and_reopened_by_one_who_does() {
-        let mut verdict = Verdict::default();
-        for blocks in 0..SETTLED_AFTER {
-            assert!(!verdict.is_settled(), "after {blocks}");
-            block(&mut verdict, 0, 10);
+        let mut verdict = Verdict::of(0);
+        stretch(&mut verdict, ALL, SETTLED_AFTER as i32 - 1);
+        assert!(!verdict.is_settled());
+        for _ in 0..100 {
+            stretch(&mut verdict, 1 << 1, MARGIN / 2);
+            stretch(&mut verdict, 1 << 0, MARGIN / 2);
         }
-        (0..100).for_each(|at| block(&mut verdict, at % 2, 10));
-        assert!(verdict.is_settled(), "the lead of 1 is gone with the next block");
-        block(&mut verdict, 1, 40);
-        block(&mut verdict, 1, 40);
+        assert!(verdict.is_settled(), "the lead of 1 is gone again");
+        stretch(&mut verdict, 1 << 1, MARGIN / 2 + 1);
         assert!(!verdict.is_settled() && verdict.current() == 0);
     }
 
     #[test]
-    fn who_was_better_long_ago_is_replaced_soon() {
-        let mut verdict = Verdict::default();
-        (0..10_000).for_each(|_| block(&mut verdict, 2, 50));
-        let mut blocks = 0;
-        while verdict.current() == 2 {
-            block(&mut verdict, 1, 50);
-            blocks += 1;
-        }
-        assert!(blocks < 40, "{blocks}");
+    fn who_was_better_for_long_is_replaced_as_soon_as_who_was_for_a_while() {
+        let replaced_after = |accesses: i32| {
+            let mut verdict = Verdict::of(0);
+            stretch(&mut verdict, 1 << 2, accesses);
+            let mut needed = 0;
+            while verdict.current() == 2 {
+                verdict.note(1 << 1);
+                needed += 1;
+            }
+            needed
+        };
+        assert_eq!(replaced_after(MEMORY), MEMORY + MARGIN + 1);
+        assert_eq!(replaced_after(100_000), MEMORY + MARGIN + 1);
+    }
+
+    #[test]
+    fn with_more_room_more_points_may_be_chance_and_of_a_sample_twice_as_many() {
+        let needed = |room: usize, is_sample: bool| {
+            let mut verdict = Verdict::of(0);
+            verdict.fit(room, is_sample);
+            (1..).find(|_| {
+                verdict.note(1 << 1);
+                verdict.current() == 1
+            })
+        };
+        assert_eq!([1, 128, 512].map(|room| needed(room, false)), [Some(9), Some(9), Some(33)]);
+        assert_eq!([1, 128, 512].map(|room| needed(room, true)), [Some(17), Some(17), Some(65)]);
     }
 }
