@@ -2,10 +2,11 @@
 //! apart.
 //!
 //! Who hits where another misses gains a point on it. Nobody can fall further
-//! behind the leader than a number of points, so what was long ago is forgotten, and the
-//! office is handed on when its holder is more than a share of it behind. These are
-//! the saturating counters of set duelling (Qureshi et al., "Adaptive insertion
-//! policies for high performance caching", ISCA '07), one for each contestant.
+//! behind the leader than a number of points, so what was long ago is forgotten,
+//! and the office is handed on when its holder is more than a share of it behind.
+//! These are the saturating counters of set duelling (Qureshi et al., "Adaptive
+//! insertion policies for high performance caching", ISCA '07), one for each
+//! contestant.
 //!
 //! A handover costs little, as entries stay where they are; waiting costs every
 //! hit that another would have had. So it takes a few points, and no proof that
@@ -19,9 +20,10 @@ use super::arms::ARMS;
 /// often.
 const MEMORY_MIN: usize = 64;
 
-/// Of these, the share that may be chance: one part in so many, or in half as
-/// many where the accesses are only a sample of all.
+/// Of these, the share that may be chance: one part in so many; more of them
+/// where the accesses are only a sample of all.
 const MARGIN: i32 = 8;
+const MARGIN_OF_SAMPLE: i32 = 6;
 
 /// The case is settled after so many accesses in which nobody came near. (With a
 /// quarter of this, the thinner sample loses half a tenth of a point.)
@@ -55,7 +57,7 @@ impl Verdict {
     #[inline]
     pub(super) fn fit(&mut self, room: usize, is_sample: bool) {
         self.memory = (room / 2).max(MEMORY_MIN) as i32;
-        self.margin = self.memory / if is_sample { MARGIN / 2 } else { MARGIN };
+        self.margin = self.memory / if is_sample { MARGIN_OF_SAMPLE } else { MARGIN };
     }
 
     pub(super) fn current(&self) -> usize {
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn with_more_room_more_points_may_be_chance_and_of_a_sample_twice_as_many() {
+    fn with_more_room_more_points_may_be_chance_and_of_a_sample_more_than_of_all() {
         let needed = |room: usize, is_sample: bool| {
             let mut verdict = Verdict::of(0);
             verdict.fit(room, is_sample);
@@ -191,6 +193,6 @@ mod tests {
             })
         };
         assert_eq!([1, 128, 512].map(|room| needed(room, false)), [Some(9), Some(9), Some(33)]);
-        assert_eq!([1, 128, 512].map(|room| needed(room, true)), [Some(17), Some(17), Some(65)]);
+        assert_eq!([1, 128, 512].map(|room| needed(room, true)), [Some(11), Some(11), Some(43)]);
     }
 }
