@@ -172,7 +172,7 @@ pub enum Eviction {
     /// the start: otherwise it leaves at once, as [`Cause::Size`], and nobody
     /// makes way for it.
     ///
-    /// In all, it takes 36 KB more than [`Sieve`] in a cache of 10 entries, 130 KB
+    /// In all, it takes 19 KB more than [`Sieve`] in a cache of 10 entries, 79 KB
     /// with 2000 in 4 shards, and 5.3 bytes an entry with a million. What it costs in
     /// time, it costs on misses, the more the smaller the cache, because more of its
     /// keys are in the sample: under Zipf's law, with 50 to 60 % hits, a miss took

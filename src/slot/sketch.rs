@@ -16,7 +16,7 @@ type Block = [u64; ROWS];
 
 /// Fewer words make small caches forget what they need: on loops a sketch
 /// sized to a cache of 100 entries has collisions enough to admit anyone.
-const WORDS_MIN: usize = 2048;
+const WORDS_MIN: usize = 1024;
 const SAMPLE_MIN: usize = 10_000;
 
 /// Up to this many entries, each has a word. Larger caches give each half a
