@@ -20,10 +20,9 @@ use super::arms::ARMS;
 /// often.
 const MEMORY_MIN: usize = 64;
 
-/// Of these, the share that may be chance: one part in so many; twice as much
-/// where the accesses are only a sample of all.
+/// Of these, the share that may be chance: one part in so many, or in half as
+/// many where the accesses are only a sample of all.
 const MARGIN: i32 = 8;
-const MARGIN_OF_SAMPLE: i32 = 4;
 
 /// The case is settled after so many accesses in which nobody came near. (With a
 /// quarter of this, the thinner sample loses half a tenth of a point.)
@@ -57,7 +56,7 @@ impl Verdict {
     #[inline]
     pub(super) fn fit(&mut self, room: usize, is_sample: bool) {
         self.memory = (room / 2).max(MEMORY_MIN) as i32;
-        self.margin = self.memory / if is_sample { MARGIN_OF_SAMPLE } else { MARGIN };
+        self.margin = self.memory / if is_sample { MARGIN / 2 } else { MARGIN };
     }
 
     pub(super) fn current(&self) -> usize {
