@@ -15,7 +15,7 @@ thread_sanitizer() {
   LARDER_HISTORIES=4000 sanitized thread tsan \
     --test threads --test expiry --test linearizability -- --test-threads=1 \
     --skip lifetimes_agree --skip a_million_entries
-  LARDER_STRESS_SECONDS=30 sanitized thread tsan --test stress
+  LARDER_STRESS_SECONDS=60 sanitized thread tsan --test stress
 }
 
 # Memory that is used after its time, or never given back. Of the matrix of
@@ -29,7 +29,7 @@ address_sanitizer() {
     hazard:: index:: slab:: slot:: vault:: tags:: claim:: store:: flight:: wait:: __private::
   sanitized address asan "${features[@]}" --test panics -- --skip beside_a_journal --skip for_tasks
   sanitized address asan "${features[@]}" --test unwinding --test wakers
-  LARDER_STRESS_SECONDS=30 sanitized address asan "${features[@]}" --test stress
+  LARDER_STRESS_SECONDS=60 sanitized address asan "${features[@]}" --test stress
 }
 
 # The same, and reads of what was never written, over a smaller run: memcheck
