@@ -189,8 +189,10 @@ pub enum Eviction {
     /// management" (Middleware '18); Yang et al., "FIFO queues are all you need
     /// for cache eviction" (SOSP '23); Waldspurger, Saemundsson, Ahmad and Park,
     /// "Cache modeling and optimization using miniature simulations" (USENIX
-    /// ATC '17); by weight, Aggarwal, Wolf and Yu, "Caching on the World Wide
-    /// Web" (IEEE Transactions on Knowledge and Data Engineering, 1999).
+    /// ATC '17); Monteleoni and Jaakkola, "Online learning of non-stationary
+    /// sequences" (NIPS '03); by weight, Aggarwal, Wolf and Yu, "Caching on the
+    /// World Wide Web" (IEEE Transactions on Knowledge and Data Engineering,
+    /// 1999).
     #[default]
     Adaptive,
     /// First in, first out. A new value for a key leaves it in its place.

@@ -81,7 +81,7 @@ impl Guide {
         if !is_sampled(hash, rarity) {
             return;
         }
-        trial.set_room(entries >> rarity, rarity > 0);
+        trial.set_room(entries >> rarity);
         trial.access(hash, times);
         let best = trial.best();
         if best != self.arm.load(Ordering::Relaxed) {

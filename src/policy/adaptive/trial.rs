@@ -51,7 +51,7 @@ impl Trial {
             room: 0,
             verdict: Verdict::of(arms::FIRST),
         };
-        trial.set_room(1, false);
+        trial.set_room(1);
         trial
     }
 
@@ -65,12 +65,11 @@ impl Trial {
         self.verdict.is_settled()
     }
 
-    /// How many entries each miniature has room for from now on, and whether the
-    /// keys that they see are but a sample.
+    /// How many entries each miniature has room for from now on.
     #[inline]
-    pub(super) fn set_room(&mut self, room: usize, is_sample: bool) {
+    pub(super) fn set_room(&mut self, room: usize) {
         let room = room.clamp(1, ROOM_MAX);
-        self.verdict.fit(room, is_sample);
+        self.verdict.fit(room);
         if room != self.room {
             self.change_room(room);
         }
@@ -241,7 +240,7 @@ mod tests {
 
     fn of_room(room: usize) -> Trial {
         let mut trial = Trial::new();
-        trial.set_room(room, false);
+        trial.set_room(room);
         trial
     }
 
@@ -270,7 +269,7 @@ mod tests {
         let mut held: Vec<u16> = trial.keys.held_by(ALL);
         held.retain(|number| trial.keys.at(*number).hash % 2 == 1);
         assert_eq!(held, [0; 0]);
-        trial.set_room(3, false);
+        trial.set_room(3);
         (0..100).for_each(|key| trial.access(hash(key), 1));
         check(&trial);
     }

@@ -1,17 +1,22 @@
-//! Which of several contestants is better, told from the accesses that tell them
+//! Which of several contestants to follow, told from the accesses that tell them
 //! apart.
 //!
 //! Who hits where another misses gains a point on it. Nobody can fall further
-//! behind the leader than a number of points, so what was long ago is forgotten,
-//! and the office is handed on when its holder is more than a share of it behind.
+//! behind the leader than a number of points, so what was long ago is forgotten.
 //! These are the saturating counters of set duelling (Qureshi et al., "Adaptive
 //! insertion policies for high performance caching", ISCA '07), one for each
 //! contestant.
 //!
-//! A handover costs little, as entries stay where they are; waiting costs every
-//! hit that another would have had. So it takes a few points, and no proof that
-//! the holder is the worse one for good: with a small cache, a short stretch of
-//! accesses would be over before there is one.
+//! How far the leader has to be ahead before it is worth following is another
+//! question, and has no answer that always holds. Who follows at once is right
+//! where one kind of accesses gives way to another for long, and always late where
+//! leads come and go: equally good contestants hold different entries, and on a
+//! loop each then has its hits in one go. So several [`Follower`]s, from the hasty
+//! to the one who stays where it is, play the same game: each gains a point where
+//! its contestant of the moment hits, and pays for every change. The office is with
+//! the contestant of the follower who does best. This is tracking the best expert
+//! with the rate of change learned on top (Monteleoni and Jaakkola, "Online learning
+//! of non-stationary sequences", NIPS '03), in whole points.
 
 use super::arms::ARMS;
 
@@ -20,9 +25,17 @@ use super::arms::ARMS;
 /// often.
 const MEMORY_MIN: usize = 64;
 
-/// Of these, the share that may be chance: one part in so many, or in half as
-/// many where the accesses are only a sample of all.
-const MARGIN: i32 = 8;
+/// How many followers there are. Each waits for twice the lead that the one before
+/// it waits for: an eighth of all points that are remembered, a quarter, a half, and
+/// all of them, a lead that nobody can have.
+const FOLLOWERS: usize = 4;
+
+/// Who is followed before anything is known.
+const FIRST: usize = 1;
+
+/// What a change costs, as one part in so many of the points remembered. It is less
+/// than the smallest lead that is followed: a change that was right is no loss.
+const PRICE: i32 = 10;
 
 /// The case is settled after so many accesses in which nobody came near. (With a
 /// quarter of this, the thinner sample loses half a tenth of a point.)
@@ -31,36 +44,51 @@ const SETTLED_AFTER: u32 = 16_384;
 const ALL: u8 = (1 << ARMS) - 1;
 
 pub(super) struct Verdict {
-    /// Who is in office.
-    current: usize,
-    /// How far each is behind the leader, as a number below 0. The leader has 0.
+    /// How far each contestant is behind the leader, as a number below 0. The leader
+    /// has 0.
     points: [i32; ARMS],
-    /// Points that a contestant is behind the leader at most.
+    followers: [Follower; FOLLOWERS],
+    /// The follower who does best.
+    followed: usize,
+    /// Points that a contestant is behind the leader at most, and a follower behind
+    /// the best of them.
     memory: i32,
-    /// Points that may be chance.
-    margin: i32,
     /// Accesses since the office was handed on, or another came near.
     quiet: u32,
+}
+
+/// Goes with the contestant that is ahead, after a while.
+#[derive(Clone, Copy)]
+struct Follower {
+    /// Whom it follows just now.
+    with: usize,
+    /// How far it is behind the best follower, as a number below 0.
+    points: i32,
 }
 
 impl Verdict {
     /// With `current` in office.
     pub(super) fn of(current: usize) -> Self {
-        let (memory, margin) = (MEMORY_MIN as i32, MEMORY_MIN as i32 / MARGIN);
-        Verdict { current, points: [0; ARMS], memory, margin, quiet: 0 }
+        Verdict {
+            points: [0; ARMS],
+            followers: [Follower { with: current, points: 0 }; FOLLOWERS],
+            followed: FIRST,
+            memory: MEMORY_MIN as i32,
+            quiet: 0,
+        }
     }
 
     /// From now on, the contestants have room for so many entries. The more they
     /// have, the more points are remembered: two that are equally good may hold
-    /// quite different entries, and on a loop each then has its hits in one go.
+    /// quite different entries.
     #[inline]
-    pub(super) fn fit(&mut self, room: usize, is_sample: bool) {
+    pub(super) fn fit(&mut self, room: usize) {
         self.memory = (room / 2).max(MEMORY_MIN) as i32;
-        self.margin = self.memory / if is_sample { MARGIN / 2 } else { MARGIN };
     }
 
+    /// Who is in office.
     pub(super) fn current(&self) -> usize {
-        self.current
+        self.followers[self.followed].with
     }
 
     /// Whether it takes less to see that nothing changes.
@@ -79,24 +107,49 @@ impl Verdict {
     }
 
     fn judge(&mut self, hit: u8) {
+        let leader = self.count(hit);
+        if -self.points[self.current()] > self.memory >> FOLLOWERS {
+            // Half of what the hastiest waits for: that is near.
+            self.quiet = 0;
+        }
+        self.follow(leader, hit);
+        let best = (0..FOLLOWERS).max_by_key(|at| self.followers[*at].points).unwrap_or(0);
+        if -self.followers[self.followed].points > self.memory / PRICE {
+            self.followed = best;
+        }
+    }
+
+    /// Who leads, now that the arms in the set `hit` have one point more.
+    fn count(&mut self, hit: u8) -> usize {
         for (arm, points) in self.points.iter_mut().enumerate() {
             *points += i32::from(hit >> arm & 1);
         }
         let most = self.points.into_iter().max().unwrap_or(0);
-        let mut leader = self.current;
-        for (arm, points) in self.points.iter_mut().enumerate() {
+        let mut leader = 0;
+        for (arm, points) in self.points.iter_mut().enumerate().rev() {
             *points = (*points - most).max(-self.memory);
-            if *points == 0 && leader == self.current {
+            if *points == 0 {
                 leader = arm;
             }
         }
-        let lead = -self.points[self.current];
-        if lead > self.margin / 2 {
-            // That is near.
-            self.quiet = 0;
+        leader
+    }
+
+    /// Each follower has what its arm had; then those change who have waited long
+    /// enough.
+    fn follow(&mut self, leader: usize, hit: u8) {
+        let mut most = i32::MIN;
+        for (at, follower) in self.followers.iter_mut().enumerate() {
+            follower.points += i32::from(hit >> follower.with & 1);
+            let patience = self.memory >> (FOLLOWERS - 1 - at);
+            if -self.points[follower.with] > patience {
+                follower.with = leader;
+                follower.points -= self.memory / PRICE;
+            }
+            most = most.max(follower.points);
         }
-        if lead > self.margin {
-            self.current = leader;
+        for follower in &mut self.followers {
+            follower.points = (follower.points - most).max(-self.memory);
         }
     }
 }
@@ -106,20 +159,31 @@ mod tests {
     use super::*;
 
     const MEMORY: i32 = MEMORY_MIN as i32;
-    const MARGIN: i32 = MEMORY / super::MARGIN;
+
+    /// The lead that follower `at` waits for, with the smallest memory.
+    const fn patience(at: usize) -> i32 {
+        MEMORY >> (FOLLOWERS - 1 - at)
+    }
 
     /// So many accesses in a row that the arms in the set `hit` had.
     fn stretch(verdict: &mut Verdict, hit: u8, accesses: i32) {
         (0..accesses).for_each(|_| verdict.note(hit));
     }
 
+    /// So many accesses that only `arm` has, until it is in office.
+    fn needed(verdict: &mut Verdict, arm: usize) -> i32 {
+        let mut accesses = 0;
+        while verdict.current() != arm {
+            verdict.note(1 << arm);
+            accesses += 1;
+        }
+        accesses
+    }
+
     #[test]
     fn a_few_points_may_be_chance_and_more_are_not() {
         let mut verdict = Verdict::of(0);
-        stretch(&mut verdict, 1 << 3, MARGIN);
-        assert_eq!(verdict.current(), 0);
-        verdict.note(1 << 3);
-        assert_eq!(verdict.current(), 3);
+        assert_eq!(needed(&mut verdict, 3), patience(FIRST) + 1);
     }
 
     #[test]
@@ -134,11 +198,39 @@ mod tests {
     fn leads_that_come_and_go_change_nothing() {
         let mut verdict = Verdict::of(0);
         for _ in 0..1000 {
-            stretch(&mut verdict, 1 << 1, MARGIN);
+            stretch(&mut verdict, 1 << 1, patience(FIRST));
             assert_eq!(verdict.current(), 0);
-            stretch(&mut verdict, 1 << 0, MARGIN);
+            stretch(&mut verdict, 1 << 0, patience(FIRST));
             assert_eq!(verdict.current(), 0);
         }
+    }
+
+    #[test]
+    fn who_changes_too_often_is_followed_no_longer() {
+        let mut verdict = Verdict::of(0);
+        let mut changes = [0; 10];
+        for changes in &mut changes {
+            for arm in [1, 0].repeat(20) {
+                let before = verdict.current();
+                stretch(&mut verdict, 1 << arm, patience(FIRST) + 2);
+                *changes += usize::from(verdict.current() != before);
+            }
+        }
+        assert!(changes[0] > 0 && changes[1..] == [0; 9], "{changes:?}");
+    }
+
+    #[test]
+    fn where_each_has_its_time_for_long_the_hasty_are_followed() {
+        let mut verdict = Verdict::of(0);
+        let times = [1, 2].repeat(10).into_iter().map(|arm| {
+            let accesses = needed(&mut verdict, arm);
+            stretch(&mut verdict, 1 << arm, 10 * MEMORY);
+            accesses
+        });
+        let times: Vec<i32> = times.collect();
+        assert_eq!(times[0], patience(FIRST) + 1);
+        let soonest = MEMORY + patience(0) + 1;
+        assert!(times[2..].iter().all(|accesses| *accesses == soonest), "{times:?}");
     }
 
     #[test]
@@ -153,15 +245,16 @@ mod tests {
 
     #[test]
     fn the_case_is_settled_while_nobody_comes_near_and_reopened_by_one_who_does() {
+        let near = patience(0) / 2;
         let mut verdict = Verdict::of(0);
         stretch(&mut verdict, ALL, SETTLED_AFTER as i32 - 1);
         assert!(!verdict.is_settled());
         for _ in 0..100 {
-            stretch(&mut verdict, 1 << 1, MARGIN / 2);
-            stretch(&mut verdict, 1 << 0, MARGIN / 2);
+            stretch(&mut verdict, 1 << 1, near);
+            stretch(&mut verdict, 1 << 0, near);
         }
-        assert!(verdict.is_settled(), "the lead of 1 is gone again");
-        stretch(&mut verdict, 1 << 1, MARGIN / 2 + 1);
+        assert!(verdict.is_settled(), "the lead is gone again");
+        stretch(&mut verdict, 1 << 1, near + 1);
         assert!(!verdict.is_settled() && verdict.current() == 0);
     }
 
@@ -170,28 +263,25 @@ mod tests {
         let replaced_after = |accesses: i32| {
             let mut verdict = Verdict::of(0);
             stretch(&mut verdict, 1 << 2, accesses);
-            let mut needed = 0;
-            while verdict.current() == 2 {
-                verdict.note(1 << 1);
-                needed += 1;
-            }
-            needed
+            needed(&mut verdict, 1)
         };
-        assert_eq!(replaced_after(MEMORY), MEMORY + MARGIN + 1);
-        assert_eq!(replaced_after(100_000), MEMORY + MARGIN + 1);
+        assert_eq!(replaced_after(2 * MEMORY), replaced_after(100_000));
     }
 
     #[test]
-    fn with_more_room_more_points_may_be_chance_and_of_a_sample_twice_as_many() {
-        let needed = |room: usize, is_sample: bool| {
+    fn with_more_room_more_points_may_be_chance() {
+        let needed = |room: usize| {
             let mut verdict = Verdict::of(0);
-            verdict.fit(room, is_sample);
-            (1..).find(|_| {
-                verdict.note(1 << 1);
-                verdict.current() == 1
-            })
+            verdict.fit(room);
+            needed(&mut verdict, 1)
         };
-        assert_eq!([1, 128, 512].map(|room| needed(room, false)), [Some(9), Some(9), Some(33)]);
-        assert_eq!([1, 128, 512].map(|room| needed(room, true)), [Some(17), Some(17), Some(65)]);
+        assert_eq!([1, 128, 512].map(needed), [17, 17, 65]);
+    }
+
+    #[test]
+    fn no_lead_moves_the_most_patient() {
+        let mut verdict = Verdict::of(0);
+        stretch(&mut verdict, 1 << 3, 100_000);
+        assert_eq!(verdict.followers.map(|follower| follower.with), [3, 3, 3, 0]);
     }
 }
