@@ -117,6 +117,7 @@ impl Contender {
             LruMutex,
             Scc,
         ];
+        let of_ours = of_ours.chain([&Eviction::AdaptiveByWeight]);
         let of_ours = of_ours.map(|policy| LarderWith(*policy));
         [Larder].into_iter().chain(of_ours).chain(others).collect()
     }

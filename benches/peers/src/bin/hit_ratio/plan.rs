@@ -4,6 +4,7 @@ use crate::opt::Oracle;
 use crate::replay::{self, Setup};
 use crate::report::{Outcome, Player, Score};
 use crate::trace::Trace;
+use larder::Eviction;
 use peers::contenders::Contender;
 use peers::measure::processors;
 use std::collections::HashMap;
@@ -77,7 +78,7 @@ pub fn run(subjects: &[Subject]) -> Results {
     let worker = || {
         while let Some(&key) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (subject, capacity, player) = key;
-            if is_endless(&subjects[subject], capacity, players[player]) {
+            if is_left_out(&subjects[subject], capacity, players[player]) {
                 continue;
             }
             if took.lock().unwrap()[player] > PATIENCE {
@@ -95,7 +96,13 @@ pub fn run(subjects: &[Subject]) -> Results {
     Results { players, outcomes, took }
 }
 
-/// Whoever walks its whole table for a newcomer takes part where that is small.
+/// Whoever walks its whole table for a newcomer takes part where that is small, and
+/// whoever differs from the default in what weighs alone, where there are weights.
+fn is_left_out(subject: &Subject, capacity: usize, player: Player) -> bool {
+    let by_weight = Player::Cache(Contender::LarderWith(Eviction::AdaptiveByWeight));
+    is_endless(subject, capacity, player) || player == by_weight && subject.unit == Unit::Entries
+}
+
 fn is_endless(subject: &Subject, capacity: usize, player: Player) -> bool {
     const STEPS_MAX: u64 = 300_000_000;
     let entries = subject.capacities[capacity].0 / 100.0 * subject.trace.distinct as f64;

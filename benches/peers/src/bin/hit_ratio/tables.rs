@@ -165,19 +165,22 @@ impl Board<'_> {
     /// One row a cell: every hit ratio.
     fn show_cells(&self, measure: Measure, sheet: &mut Sheet) {
         sheet.add(format!("#### Every {} in percent (*: held more than it may)", measure.name()));
-        let names: Vec<String> = self
-            .players()
-            .map(|player| self.contender(player).map_or("OPT".to_owned(), |one| one.to_string()))
+        let cells = self.cells(measure);
+        let took_part = |player: usize| cells.iter().any(|cell| cell.scores[player].is_some());
+        let players: Vec<usize> = self.players().filter(|player| took_part(*player)).collect();
+        let names: Vec<String> = players
+            .iter()
+            .map(|player| self.contender(*player).map_or("OPT".to_owned(), |one| one.to_string()))
             .collect();
         let heading = ["cell", "capacity"].into_iter().chain(names.iter().map(String::as_str));
         let mut table = Table::new(&heading.collect::<Vec<_>>());
-        for ((subject, capacity), cell) in self.places().zip(self.cells(measure)) {
+        for ((subject, capacity), cell) in self.places().zip(&cells) {
             let entries = self.subjects[subject].capacities[capacity].1;
-            let scores = cell.scores.iter().zip(&cell.is_fair).map(|(score, is_fair)| {
-                let mark = if *is_fair { "" } else { "*" };
-                score.map_or(String::new(), |percent| format!("{percent:.1}{mark}"))
+            let scores = players.iter().map(|&player| {
+                let mark = if cell.is_fair[player] { "" } else { "*" };
+                cell.scores[player].map_or(String::new(), |percent| format!("{percent:.1}{mark}"))
             });
-            table.row([cell.name, entries.to_string()].into_iter().chain(scores));
+            table.row([cell.name.clone(), entries.to_string()].into_iter().chain(scores));
         }
         sheet.add(table);
     }
