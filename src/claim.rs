@@ -177,7 +177,11 @@ impl<K> Claims<K> {
     }
 
     pub(crate) fn discard_all(&self) {
-        for claim in &self.0 {
+        self.discard_where(|_, _| true);
+    }
+
+    pub(crate) fn discard_where(&self, is_meant: impl Fn(u32, &K) -> bool) {
+        for claim in self.0.iter().filter(|claim| is_meant(claim.hash, &claim.key)) {
             claim.turn.is_discarded.store(true, Ordering::Relaxed);
         }
     }

@@ -36,6 +36,7 @@ use crate::slot::Slot;
 use crate::slot::chunks::prefetch;
 use crate::sync::modelled::Life;
 use crate::sync::modelled::atomic::{AtomicPtr, AtomicU32, Ordering};
+use smallvec::SmallVec;
 use std::ptr;
 use tags::Tags;
 
@@ -198,6 +199,11 @@ impl Size {
         ((leading << shift) / 2) as usize
     }
 
+    /// The smallest hash whose home line is `home` or one after it.
+    fn first_hash(self, home: usize) -> u64 {
+        ((home as u64) << 32).div_ceil(self.lines() as u64)
+    }
+
     /// The home line of `hash` among so many: the high bits of the hash, scaled
     /// to a number that need not be a power of two (Lemire, "Fast random integer
     /// generation in an interval", 2019). Always less than `lines`.
@@ -287,35 +293,87 @@ impl<'a> Table<'a> {
         self.lines[at].swing(lane, new);
     }
 
+    /// Every slot whose home line is `home`, and others that are near; each with its
+    /// lane, of all in the table. Begins after lane `after`, if that is given, which
+    /// is one of these.
+    fn group(
+        self,
+        home: usize,
+        after: Option<usize>,
+    ) -> impl Iterator<Item = (usize, Slot)> + use<'a> {
+        let beyond = move |at: &usize| {
+            let next = self.next(*at);
+            (self.lines[*at].tags.has_spilled() && next != home).then_some(next)
+        };
+        let (line, mut lane) = after.map_or((home, 0), |after| (after / LANES, after % LANES + 1));
+        let lines = std::iter::successors(Some(line), beyond);
+        let lanes = lines
+            .flat_map(move |at| (std::mem::take(&mut lane)..LANES).map(move |lane| (at, lane)));
+        lanes.filter_map(move |(at, lane)| Some((at * LANES + lane, self.lines[at].slot(lane)?)))
+    }
+
     fn slots(self) -> impl Iterator<Item = Slot> + use<'a> {
         self.lines.iter().flat_map(|line| (0..LANES).filter_map(|lane| line.slot(lane)))
     }
 }
 
-/// How far a walk over all entries has come. It goes from lane to lane, since
-/// an entry stays in its lane when it gets a new value, and a new slot.
+/// How far a walk over all entries has come: by hash, from home line to home line,
+/// and within one by lane, as an entry stays in its lane when it gets a new value,
+/// and a new slot.
 #[derive(Default)]
 pub(crate) struct Cursor {
-    /// Of the table that `at` is a place in; 0 before the walk begins.
-    lines: usize,
-    at: usize,
-    begins_anew: bool,
+    /// Entries of smaller hashes were met.
+    from: u64,
+    /// How many tables there were before that which `lane` is a place in.
+    table: usize,
+    /// The lane, of all in the table, of the last that was met, if it is one of the
+    /// home line where the walk is.
+    lane: Option<usize>,
+    /// The hashes of those in that home line that were met.
+    met: SmallVec<[u32; LANES]>,
+    /// The same of a table that was replaced since: one of each hash is not to be
+    /// met again. (Should keys share their hash, one may be taken for another.)
+    met_before: SmallVec<[u32; LANES]>,
 }
 
 impl Cursor {
-    /// For a walk that may meet an entry twice, but must not miss one.
-    pub(crate) fn thorough() -> Self {
-        Cursor { begins_anew: true, ..Cursor::default() }
+    /// The next slot whose home line is `home`.
+    fn next_of(
+        &mut self,
+        table: Table<'_>,
+        home: usize,
+        hash_of: &impl Fn(Slot) -> u32,
+    ) -> Option<Slot> {
+        for (lane, slot) in table.group(home, self.lane) {
+            let hash = hash_of(slot);
+            if u64::from(hash) < self.from || table.home(hash) != home {
+                continue;
+            }
+            self.lane = Some(lane);
+            self.met.push(hash);
+            match self.met_before.iter().position(|before| *before == hash) {
+                Some(at) => drop(self.met_before.swap_remove(at)),
+                None => return Some(slot),
+            }
+        }
+        None
     }
 
-    /// Goes on in a table of so many lines. Entries keep their order when a
-    /// table grows, but for those that had spilled.
-    fn move_to(&mut self, lines: usize) {
-        if self.lines != lines && self.lines > 0 {
-            let line = self.at / LANES * lines / self.lines;
-            self.at = if self.begins_anew { 0 } else { line * LANES };
+    /// Goes on in a table before which there were so many.
+    fn move_to(&mut self, table: usize) {
+        if self.table != table {
+            self.table = table;
+            self.lane = None;
+            self.met_before.append(&mut self.met);
         }
-        self.lines = lines;
+    }
+
+    /// All of home line `home` were met.
+    fn pass(&mut self, table: Table<'_>, home: usize) {
+        self.from = table.size.first_hash(home + 1);
+        self.lane = None;
+        self.met.clear();
+        self.met_before.retain(|hash| u64::from(*hash) >= self.from);
     }
 }
 
@@ -335,6 +393,8 @@ pub(crate) struct Index {
     /// How many lines it has, once more, for the one writer alone: so no model
     /// looks at it.
     lines: std::sync::atomic::AtomicUsize,
+    /// How many tables there were before this one. Likewise.
+    rebuilds: std::sync::atomic::AtomicUsize,
 }
 
 fn leak(size: Size) -> *mut Block {
@@ -376,7 +436,8 @@ impl Index {
     }
 
     fn of(size: Size) -> Self {
-        Index { table: AtomicPtr::new(leak(size)), lines: size.lines().into() }
+        let table = AtomicPtr::new(leak(size));
+        Index { table, lines: size.lines().into(), rebuilds: 0.into() }
     }
 
     #[inline]
@@ -486,8 +547,14 @@ impl Index {
     /// `aim`, unless the table was replaced since it was taken.
     #[inline(always)]
     fn corrected(&self, aim: Aim, hash: u32) -> Aim {
-        let stands = self.table.load(Ordering::SeqCst) == aim.table;
-        if stands { aim } else { self.aim(hash) }
+        let stands = self.table.load(Ordering::SeqCst);
+        if stands != aim.table {
+            return self.aim(hash);
+        }
+        // By the pointer that was just loaded: it may be another table, which has the
+        // memory that one before it had.
+        let line = first_block(stands).cast::<Line>().with_addr(aim.line.addr());
+        Aim { table: stands, line }
     }
 
     /// Lets `new` take the place of `old`, which is here under the same hash:
@@ -515,6 +582,7 @@ impl Index {
         }
         let old = self.table.swap(next.table.load(Ordering::Relaxed), Ordering::SeqCst);
         self.lines.store(next.lines.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.rebuilds.store(self.rebuilds.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         std::mem::forget(next);
         // SAFETY: from a leaked box, and nobody else takes it out again.
         unsafe { own(old) }
@@ -532,16 +600,19 @@ impl Index {
         self.table().slots()
     }
 
-    /// The next slot after `cursor`.
-    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Slot> {
+    /// The next slot on a walk over all of them, by the one writer. `hash_of` is
+    /// asked for the hash of every slot. What stays throughout the walk is met once,
+    /// also if the table is replaced meanwhile, or it gets a new value.
+    pub(crate) fn next(&self, cursor: &mut Cursor, hash_of: impl Fn(Slot) -> u32) -> Option<Slot> {
         let table = self.table();
-        cursor.move_to(table.lines.len());
-        while cursor.at < table.lines.len() * LANES {
-            let slot = table.lines[cursor.at / LANES].slot(cursor.at % LANES);
-            cursor.at += 1;
-            if slot.is_some() {
-                return slot;
+        cursor.move_to(self.rebuilds.load(Ordering::Relaxed));
+        while let Ok(from) = u32::try_from(cursor.from) {
+            let home = table.home(from);
+            let next = cursor.next_of(table, home, &hash_of);
+            if next.is_some() {
+                return next;
             }
+            cursor.pass(table, home);
         }
         None
     }
@@ -648,32 +719,37 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_goes_on_where_it_was_when_the_table_grows() {
-        let hash = |slot: Slot| slot.raw().wrapping_mul(0x9E37_79B9);
-        let index = Index::new();
-        // SAFETY: there are no other readers, here and below.
-        let grow = |times| drop(unsafe { index.rebuild(times * index.room(), hash) });
-        for slot in (0..600).map(Slot::from_index) {
-            if slot.index() == index.room() {
-                grow(2);
+    fn the_first_hash_of_a_line_is_the_smallest_that_is_at_home_there() {
+        for size in (4..300).chain([1 << 20, (1 << 30) + 1]).map(Size::of) {
+            for home in [0, 1, 3, size.lines() / 3, size.lines() - 1] {
+                let first = size.first_hash(home);
+                assert_eq!(size.home(u32::try_from(first).unwrap()), home);
+                assert!(home == 0 || size.home(u32::try_from(first - 1).unwrap()) == home - 1);
             }
-            index.insert(hash(slot), slot);
+            assert_eq!(size.first_hash(size.lines()), 1 << 32);
         }
-        let walk = |mut cursor: Cursor| {
+    }
+
+    #[test]
+    fn a_walk_meets_each_once_whatever_becomes_of_the_table() {
+        let hash = |slot: Slot| slot.raw().wrapping_mul(0x9E37_79B9) >> (slot.raw() % 3);
+        for steps_between in 1..40 {
+            let index = Index::new();
+            // SAFETY: there are no other readers.
+            let resize = |room| drop(unsafe { index.rebuild(room, hash) });
+            resize(600);
+            (0..600).map(Slot::from_index).for_each(|slot| index.insert(hash(slot), slot));
             let mut met = vec![0; 600];
-            let first = (0..300).map_while(|_| index.next(&mut cursor)).collect::<Vec<_>>();
-            grow(4);
-            let rest = std::iter::from_fn(|| index.next(&mut cursor));
-            first.into_iter().chain(rest).for_each(|slot| met[slot.index()] += 1);
-            met
-        };
-        let met = walk(Cursor::default());
-        let off = met.iter().filter(|times| **times != 1).count();
-        assert!(off < 60, "{off} of 600 were met twice or not at all");
-        // This one begins anew, and so misses none.
-        let met = walk(Cursor::thorough());
-        assert!(met.iter().all(|times| *times > 0));
-        assert!(met.iter().filter(|times| **times == 2).count() >= 300);
+            let mut cursor = Cursor::default();
+            for step in 1.. {
+                let Some(slot) = index.next(&mut cursor, hash) else { break };
+                met[slot.index()] += 1;
+                if step % steps_between == 0 {
+                    resize(600 * (1 + step / steps_between % 4));
+                }
+            }
+            assert_eq!(met, [1; 600]);
+        }
     }
 
     proptest! {

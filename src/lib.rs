@@ -158,6 +158,9 @@
 //! follows a read and a write through them.
 #![deny(unsafe_code)]
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("larder counts on addresses of 64 bits");
+
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 #[path = "memo/mod.rs"]

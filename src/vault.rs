@@ -225,7 +225,7 @@ impl<K, V, C> Vault<K, V, C> {
     }
 
     /// Key and value of an entry in limbo.
-    pub(crate) fn watched(&self, watched: &Watched) -> (&K, &V) {
+    pub(crate) fn watched<'a>(&'a self, watched: &'a Watched) -> (&'a K, &'a V) {
         assert_eq!(watched.salt, self.salt, "an entry of another vault");
         // SAFETY: `Locked::retire` has left it occupied, and `sweep` does not
         // empty it before it is released; `release` takes the only `Watched`.
@@ -350,7 +350,7 @@ impl<'a, K, V, C> Locked<'a, K, V, C> {
 
     /// The next linked entry on a walk over all of them.
     pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Slot> {
-        self.vault.index.next(cursor)
+        self.vault.index.next(cursor, |slot| self.vault.slab.hash(slot))
     }
 
     /// Sizes the index for so many entries, when it grows, so that none of it

@@ -544,6 +544,13 @@ fn a_huge_capacity_costs_nothing_until_it_is_used() {
         let cache = builder.capacity(usize::MAX).build().unwrap();
         cache.insert(1, 1);
         assert_eq!((cache.capacity(), cache.get(&1)), (usize::MAX, Some(1)));
+        for capacity in [usize::MAX - 1, usize::MAX / 2 + 1] {
+            let builder = Cache::builder().capacity(capacity).eviction(*eviction);
+            let cache: Cache<u32, u32> = builder.shards(1).build().unwrap();
+            cache.set_capacity(7);
+            cache.set_capacity(usize::MAX - 2);
+            assert_eq!(cache.capacity(), usize::MAX - 2);
+        }
     }
 }
 
@@ -572,6 +579,29 @@ fn iteration_meets_each_entry_once_and_none_that_left_before() {
         (0..keys).for_each(|key| cache.invalidate(&key));
         assert_eq!(iter.next(), None, "{config:?}: after {first:?} all were invalidated");
     });
+}
+
+#[test]
+fn iteration_meets_what_stays_once_while_the_cache_grows_and_shrinks() {
+    for (shards, met_before) in [(1, 1), (1, 40), (1, 190), (4, 90)] {
+        let builder = Cache::builder().capacity(10_000).shards(shards);
+        let cache: Cache<u32, u32> = builder.build().unwrap();
+        cache.extend((0..200).map(|key| (key, key)));
+        let mut met: Vec<u32> = Vec::new();
+        let mut iter = cache.iter();
+        met.extend(iter.by_ref().take(met_before).map(|(key, _)| key));
+        cache.extend((1000..4000).map(|key| (key, key)));
+        met.extend(iter.by_ref().take(10).map(|(key, _)| key));
+        (1000..4000).for_each(|key| cache.invalidate(&key));
+        cache.run_maintenance();
+        // Those that were met are not met again for that.
+        cache.extend((0..200).map(|key| (key, key + 1)));
+        met.extend(iter.map(|(key, _)| key));
+        met.retain(|key| *key < 200);
+        met.sort_unstable();
+        assert_eq!(met, (0..200).collect::<Vec<_>>(), "{shards} shards, {met_before}");
+        cache.validate().unwrap();
+    }
 }
 
 #[test]

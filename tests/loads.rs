@@ -13,10 +13,12 @@ mod common {
 use common::kinds::{KINDS, Kind, Landing, PAIRS, Running, start};
 use common::quiet::keep_quiet_about;
 use common::watchdog::must_end;
-use larder::{Cache, Compute, EntryOptions, LoadError};
+use larder::{Cache, Clock, Compute, EntryOptions, LoadError, LoadingCache, ManualClock};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 type Shelf = Cache<u64, u64>;
@@ -491,4 +493,191 @@ fn a_listener_that_asks_for_the_loaded_key_gets_it() {
         at_rest(&shelf);
     })
     .unwrap();
+}
+
+/// A clock that holds up who looks at it: a load at its `nth` look, and a reader at
+/// the first, until the test lets them go.
+struct Gates {
+    nth: usize,
+    looks: AtomicUsize,
+    load: Gate,
+    reader: Gate,
+}
+
+#[derive(Default)]
+struct Gate {
+    is_reached: AtomicBool,
+    is_open: AtomicBool,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.is_reached.store(true, Ordering::SeqCst);
+        while !self.is_open.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+    }
+
+    /// Until someone stands there, or whoever was to come has ended.
+    fn await_one<T>(&self, who: &thread::JoinHandle<T>) -> bool {
+        while !self.is_reached.load(Ordering::SeqCst) && !who.is_finished() {
+            thread::yield_now();
+        }
+        self.is_reached.load(Ordering::SeqCst)
+    }
+
+    fn open(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Other,
+    Load,
+    Reader,
+}
+
+thread_local! {
+    static ROLE: Cell<Role> = const { Cell::new(Role::Other) };
+}
+
+#[derive(Clone)]
+struct GatedClock(Arc<Gates>);
+
+impl Clock for GatedClock {
+    fn now(&self) -> Duration {
+        let gates = &*self.0;
+        match ROLE.get() {
+            Role::Load if gates.looks.fetch_add(1, Ordering::SeqCst) + 1 == gates.nth => {
+                gates.load.pass();
+            }
+            Role::Reader => gates.reader.pass(),
+            _ => {}
+        }
+        Duration::from_secs(1)
+    }
+}
+
+#[test]
+fn no_reader_sees_the_first_value_with_a_tag_that_has_died_while_it_was_loaded() {
+    // Wherever the load is held up while the tag dies, and a reader that begins
+    // after that at its own first look at the clock.
+    let mut places = 0;
+    loop {
+        let gates = Arc::new(Gates {
+            nth: places + 1,
+            looks: AtomicUsize::new(0),
+            load: Gate::default(),
+            reader: Gate::default(),
+        });
+        let builder = Cache::builder().capacity(1).shards(1);
+        let builder = builder.time_to_live(Duration::from_secs(60));
+        let shelf: Shelf = builder.clock(GatedClock(Arc::clone(&gates))).build().unwrap();
+        shelf.insert(99, 0);
+        let load = thread::spawn({
+            let shelf = shelf.clone();
+            move || {
+                let load = shelf.load(&1).options(EntryOptions::new().tag("t"));
+                load.with(|| {
+                    ROLE.set(Role::Load);
+                    42
+                })
+            }
+        });
+        let is_held_up = gates.load.await_one(&load);
+        shelf.invalidate_tag("t");
+        let reader = thread::spawn({
+            let shelf = shelf.clone();
+            move || {
+                // The first look of a thread is not the usual one.
+                shelf.get(&99);
+                ROLE.set(Role::Reader);
+                shelf.get(&1)
+            }
+        });
+        gates.reader.await_one(&reader);
+        gates.load.open();
+        let loaded = load.join().unwrap();
+        gates.reader.open();
+        if !is_held_up {
+            break;
+        }
+        assert_eq!((loaded, reader.join().unwrap()), (42, None), "at look {places}");
+        places += 1;
+    }
+    assert!(places > 0);
+}
+
+type Kept = LoadingCache<u64, u64, &'static str>;
+
+#[test]
+fn no_way_to_invalidate_leaves_a_fallback_for_when_a_load_fails() {
+    let ways: [fn(&Kept); 5] = [
+        |shelf| shelf.invalidate(&1),
+        |shelf| shelf.invalidate_if(|key, value| (*key, *value) == (1, 5)),
+        |shelf| shelf.invalidate_all(),
+        |shelf| shelf.invalidate_tag("t"),
+        |shelf| shelf.clear(),
+    ];
+    for (way, invalidate) in ways.into_iter().enumerate() {
+        let (clock, is_down) = (ManualClock::new(), Arc::new(AtomicBool::new(false)));
+        let is_down_now = Arc::clone(&is_down);
+        let load = move |_: &u64| match is_down_now.load(Ordering::SeqCst) {
+            true => Err("down"),
+            false => Ok(5),
+        };
+        let builder = Cache::<u64, u64>::builder().capacity(9).clock(clock.clone());
+        let builder = builder.time_to_live(Duration::from_secs(10));
+        let shelf = builder.loader(load).stale_if_error(Duration::from_secs(1000)).build().unwrap();
+        shelf.insert_with(1, 5, EntryOptions::new().tag("t"));
+        shelf.get_or_load(&2).unwrap();
+        clock.advance(Duration::from_secs(20));
+        is_down.store(true, Ordering::SeqCst);
+        assert_eq!(shelf.get_or_load(&1).ok(), Some(5), "it is kept until then");
+        invalidate(&shelf);
+        assert!(shelf.get_or_load(&1).is_err(), "{way}");
+        let is_other_kept = matches!(way, 0 | 1 | 3);
+        assert_eq!(shelf.get_or_load(&2).is_ok(), is_other_kept, "{way}");
+    }
+}
+
+#[test]
+fn what_is_computed_while_its_key_has_no_value_is_overtaken_by_all_ways_to_invalidate() {
+    let ways: [fn(&Shelf); 4] = [
+        |shelf| shelf.invalidate(&1),
+        |shelf| shelf.invalidate_if(|_, _| false),
+        |shelf| shelf.invalidate_all(),
+        |shelf| shelf.clear(),
+    ];
+    for (way, invalidate) in ways.into_iter().enumerate() {
+        let shelf = shelf();
+        let read = |shelf: &Shelf| {
+            let row = 7;
+            invalidate(shelf);
+            row
+        };
+        assert_eq!(shelf.entry(1).or_insert_with(|| read(&shelf)), 7);
+        assert_eq!(shelf.get(&1), None, "{way}");
+        // The value that was seen leaves meanwhile.
+        let shelf: Shelf = Cache::builder().capacity(1).shards(1).build().unwrap();
+        shelf.insert(1, 10);
+        let _ = shelf.entry(1).and_compute(|old| {
+            shelf.set_capacity(0);
+            shelf.set_capacity(1);
+            Compute::Replace(read(&shelf) + old.copied().unwrap_or(0))
+        });
+        assert_eq!(shelf.get(&1), None, "{way}");
+    }
+}
+
+#[test]
+fn a_computation_over_a_value_that_is_not_chosen_is_stored() {
+    let shelf = shelf();
+    shelf.insert(1, 10);
+    let _ = shelf.entry(1).and_compute(|old| {
+        shelf.invalidate_if(|_, value| *value != 10);
+        Compute::Replace(old.copied().unwrap_or(0) + 1)
+    });
+    assert_eq!(shelf.get(&1), Some(11));
 }

@@ -8,8 +8,8 @@ use std::fmt;
 
 /// An iterator over clones of the entries, made by [`Cache::iter`].
 ///
-/// Weakly consistent: an entry that stays throughout is met exactly once; one
-/// that comes or goes meanwhile, perhaps. What was invalidated before a step is
+/// Weakly consistent: an entry that stays throughout is met exactly once, also if it
+/// gets a new value or the cache grows; one that comes or goes meanwhile, perhaps. What was invalidated before a step is
 /// not met in it. Nothing is locked between steps.
 ///
 /// ```

@@ -246,8 +246,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Some(taken.into_value())
     }
 
-    /// Gives the value of `key` another time to live, from now on. What a time
-    /// to idle says is not changed. Returns whether there was a value.
+    /// Gives the value of `key` another time to live, from now on. A time to idle
+    /// stays, and begins anew, as after a read. Returns whether there was a value.
     ///
     /// # Cost
     /// O(1). Not a use for the policy.
@@ -267,7 +267,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let mut visit = self.shard(hash).visit(&self.shared.hub);
-        let found = visit.find(hash, key);
+        let found = visit.find_or_keep(hash, key);
         if let Some(slot) = found {
             visit.set_ttl(slot, after);
         }
@@ -302,8 +302,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 
     /// Invalidates every entry for which `is_stale` holds, of those that were
-    /// written before this call. `is_stale` runs without a lock. Loads that are
-    /// under way cannot be asked about: none of them is stored.
+    /// written before this call, also if it has expired and is only kept for when a
+    /// load fails. `is_stale` runs without a lock. Loads that are under way, and
+    /// computations of keys that have no value, cannot be asked about: none of them
+    /// is stored.
     ///
     /// # Cost
     /// O(entries).
@@ -321,14 +323,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn invalidate_if(&self, mut is_stale: impl FnMut(&K, &V) -> bool) {
         let hub = &self.shared.hub;
         for shard in &self.shared.shards {
-            // What is being loaded cannot be asked about yet.
-            shard.visit(hub).overtake_all();
-            let mut cursor = Cursor::thorough();
-            while let Some(held) = shard.entry_from(hub, &mut cursor) {
+            // What is being loaded or computed cannot be asked about yet.
+            let mut visit = shard.visit(hub);
+            visit.overtake_all();
+            visit.discard_computations_of_absent();
+            drop(visit);
+            let mut cursor = Cursor::default();
+            while let Some(held) = shard.entry_or_fallback_from(hub, &mut cursor) {
                 if is_stale(held.key(), held.value()) {
                     self.invalidate_held(shard, held);
                 }
             }
+            // The values that others have seen may have left before they were met.
+            shard.visit(hub).discard_computations_of_absent();
         }
     }
 
@@ -340,7 +347,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let slot = held.slot();
             // Before it is unlinked: else it would be in our own way.
             drop(held);
-            visit.remove(slot, Cause::Invalidated);
+            visit.invalidate(slot);
         }
     }
 

@@ -25,6 +25,9 @@ struct Walk {
     cursor: Cursor,
     /// What was there when it began, has not left, and was not met yet.
     due: BTreeSet<usize>,
+    /// What was met, and has not left since.
+    met: BTreeSet<usize>,
+    is_blurred: bool,
 }
 
 struct Trial {
@@ -44,7 +47,12 @@ impl Trial {
             12 => self.rebuild(self.entries.len() + script.below(256)),
             13 => {
                 let due = self.entries.keys().copied().collect();
-                self.walk = Some(Walk { cursor: Cursor::thorough(), due });
+                self.walk = Some(Walk {
+                    cursor: Cursor::default(),
+                    due,
+                    met: BTreeSet::new(),
+                    is_blurred: false,
+                });
             }
             14 => self.walk(script.below(32)),
             _ => self.validate(),
@@ -69,9 +77,21 @@ impl Trial {
         let Some(slot) = self.entries.remove(&entry) else { return };
         self.index.remove(self.hashes[&slot], slot);
         assert!(!self.finds(slot));
-        self.hashes.remove(&slot);
+        let hash = self.hashes.remove(&slot);
         if let Some(walk) = &mut self.walk {
             walk.due.remove(&entry);
+            walk.met.remove(&entry);
+        }
+        if self.hashes.values().any(|other| Some(*other) == hash) {
+            self.blur();
+        }
+    }
+
+    /// Entries share a hash: if the table is replaced now, the walk may take one for
+    /// another.
+    fn blur(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.is_blurred = true;
         }
     }
 
@@ -88,13 +108,15 @@ impl Trial {
     }
 
     fn rebuild(&mut self, entries: usize) {
-        let before = self.index.room();
         let hashes = &self.hashes;
         self.index.rebuild_alone(entries, |slot| hashes[&slot]);
         assert!(self.index.room() >= entries);
-        if self.index.room() <= before {
-            // A walk knows a table by its size: a vault's index only grows, as
-            // long as something is in it.
+        let distinct: BTreeSet<u32> = hashes.values().copied().collect();
+        if distinct.len() < hashes.len() {
+            self.blur();
+        }
+        if self.walk.as_ref().is_some_and(|walk| walk.is_blurred) {
+            // See `Cursor::met_before`.
             self.walk = None;
         }
     }
@@ -102,10 +124,12 @@ impl Trial {
     fn walk(&mut self, steps: usize) {
         for _ in 0..steps {
             let Some(walk) = &mut self.walk else { return };
-            match self.index.next(&mut walk.cursor) {
+            match self.index.next(&mut walk.cursor, |slot| self.hashes[&slot]) {
                 Some(slot) => {
                     assert!(self.hashes.contains_key(&slot), "{slot:?} is not there");
-                    walk.due.remove(&(slot.index() & 1023));
+                    let entry = slot.index() & 1023;
+                    assert!(walk.met.insert(entry), "{slot:?} was met twice");
+                    walk.due.remove(&entry);
                 }
                 None => {
                     assert_eq!(walk.due, BTreeSet::new(), "missed");

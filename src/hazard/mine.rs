@@ -1,6 +1,6 @@
 //! A thread's own record, from its first claim to the thread's end.
 
-use super::Record;
+use super::{IDLE, Record};
 use crate::sync::modelled::atomic::Ordering;
 use std::cell::Cell;
 
@@ -10,9 +10,18 @@ pub(super) use plain::{get, keep};
 #[cfg(any(larder_loom, larder_shuttle))]
 pub(super) use checked::{get, keep};
 
+/// The thread ends. If it still reads, it never comes back from that: it calls
+/// `exit` from within a read, and its thread-locals end while its stack stands. Then
+/// the claim stands as well, and nobody else may have the record.
+fn give_back(record: &Record) {
+    if record.word.load(Ordering::Relaxed) == IDLE {
+        record.give_back();
+    }
+}
+
 #[cfg(not(any(larder_loom, larder_shuttle)))]
 mod plain {
-    use super::{Cell, Ordering, Record};
+    use super::{Cell, Ordering, Record, give_back};
     use std::ptr;
 
     /// Stands for no record. It is always in use, as far as a reader can see: so
@@ -41,7 +50,7 @@ mod plain {
                 // taken for that.
                 let record = mine();
                 MINE.set(&raw const NONE);
-                record.give_back();
+                give_back(record);
             }
         }
     }
@@ -66,13 +75,36 @@ mod plain {
             MINE.set(record);
         }
     }
+
+    #[cfg(test)]
+    mod tests {
+        use super::super::super::{Pin, Salt, Word};
+        use super::{Lease, Ordering, mine};
+        use crate::slot::Slot;
+        use std::thread;
+
+        #[test]
+        fn a_thread_that_ends_within_a_read_keeps_its_record() {
+            let is_taken = thread::spawn(|| {
+                let pin = Pin::new(Word::new(Salt::next(), 7));
+                pin.narrow(Slot::from_index(3));
+                let record = mine();
+                // As when it calls `exit`.
+                drop(Lease);
+                let is_taken = record.rest.is_taken.load(Ordering::Relaxed);
+                drop(pin);
+                is_taken && record.rest.is_taken.load(Ordering::Relaxed)
+            });
+            assert!(is_taken.join().unwrap());
+        }
+    }
 }
 
 /// A checker's thread-locals all end at once, so the record is in the one that
 /// gives it back.
 #[cfg(any(larder_loom, larder_shuttle))]
 mod checked {
-    use super::{Cell, Ordering, Record};
+    use super::{Cell, Ordering, Record, give_back};
     use crate::sync::modelled::thread_local;
 
     thread_local! {
@@ -84,7 +116,7 @@ mod checked {
     impl Drop for Lease {
         fn drop(&mut self) {
             if let Some(record) = self.0.take() {
-                record.give_back();
+                give_back(record);
             }
         }
     }

@@ -248,7 +248,7 @@ impl<K, V> Visit<'_, K, V> {
 }
 
 impl<K, V> Shard<K, V> {
-    fn is_in_grace(&self, slot: Slot, now: u64, hub: &Hub<K, V>) -> bool {
+    pub(super) fn is_in_grace(&self, slot: Slot, now: u64, hub: &Hub<K, V>) -> bool {
         let grace = hub.lifetimes.grace;
         grace > 0 && self.deadlines.of(slot).saturating_add(grace) > now
     }

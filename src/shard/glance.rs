@@ -150,7 +150,8 @@ impl<K, V> Shard<K, V> {
         // `Deadlines::begin`.
         let now = self.time(hub);
         match self.vault.glance(hash.fragment(), key) {
-            Sight::Found(held) => {
+            // Asked again, as in `glance`: it may be the first that has a tag.
+            Sight::Found(held) if !self.timed.is_shut() => {
                 let is_alive = match (now, intent) {
                     (None, _) => self.deadlines.is_unused(),
                     (Some(now), Intent::Use) => self.deadlines.outlive_plainly(held.slot(), now),
@@ -164,7 +165,7 @@ impl<K, V> Shard<K, V> {
                 }
             }
             Sight::Nothing => return None,
-            Sight::Beyond => {}
+            Sight::Found(_) | Sight::Beyond => {}
         }
         self.look_closely(hub, hash, key, intent, use_it)
     }

@@ -116,8 +116,8 @@ impl<K, V> Hub<K, V> {
     /// As many entries as a shard has when the cache is full, and a few more:
     /// hashes do not spread them quite evenly. `None` if that is not known.
     fn entries_expected(&self) -> Option<usize> {
-        let share = usize::try_from(self.entries_share()).ok().filter(|n| *n < usize::MAX)?;
-        Some(share + 4 * share.isqrt() + 8)
+        let share = usize::try_from(self.entries_share()).ok()?;
+        share.checked_add(4 * share.isqrt() + 8)
     }
 
     /// The share as policies see it, rounded up; `u64::MAX` if unbounded.
@@ -358,6 +358,11 @@ impl<K, V> Shard<K, V> {
             return None;
         }
         let held = self.vault.find(hash.fragment(), key)?;
+        if !self.vault.is_without_tags() {
+            // It may be the first that has one.
+            drop(held);
+            return self.look(hub, hash, key, Intent::Use, use_it);
+        }
         if !self.is_alive(hub, held.slot()) {
             // Unless it is over, the use could not be noted. Not to be asked is
             // whether that is so still: others may have made room meanwhile.
@@ -494,6 +499,25 @@ impl<K, V> Shard<K, V> {
         hub: &Hub<K, V>,
         cursor: &mut Cursor,
     ) -> Option<Held<'_, K, V>> {
+        self.next_from(hub, cursor, |_, _| false)
+    }
+
+    /// As [`entry_from`](Shard::entry_from), and also what has expired but is kept
+    /// for when a load fails.
+    pub(crate) fn entry_or_fallback_from(
+        &self,
+        hub: &Hub<K, V>,
+        cursor: &mut Cursor,
+    ) -> Option<Held<'_, K, V>> {
+        self.next_from(hub, cursor, |slot, now| self.is_in_grace(slot, now, hub))
+    }
+
+    fn next_from(
+        &self,
+        hub: &Hub<K, V>,
+        cursor: &mut Cursor,
+        is_kept: impl Fn(Slot, u64) -> bool,
+    ) -> Option<Held<'_, K, V>> {
         if self.is_stale(hub) {
             return None;
         }
@@ -501,8 +525,10 @@ impl<K, V> Shard<K, V> {
         // Not before the lock: there may have been no deadlines then.
         let now = self.now(hub);
         while let Some(slot) = locked.next(cursor) {
-            if self.hidden(slot, locked.tags(slot), now).is_none() {
-                return Some(locked.hold(slot));
+            match self.hidden(slot, locked.tags(slot), now) {
+                None => return Some(locked.hold(slot)),
+                Some(Cause::Expired) if is_kept(slot, now) => return Some(locked.hold(slot)),
+                Some(_) => {}
             }
         }
         None

@@ -242,6 +242,28 @@ impl<'a, K, V> Visit<'a, K, V> {
         }
     }
 
+    /// Takes out the entry at `slot`, which is invalidated, if nothing else ended it
+    /// before.
+    pub(crate) fn invalidate(&mut self, slot: Slot) {
+        let now = self.shard.now(self.hub);
+        let hidden = self.shard.hidden(slot, self.locked().tags(slot), now);
+        self.remove(slot, hidden.unwrap_or(Cause::Invalidated));
+    }
+
+    /// Lets no computation of a key that has no value be stored: what it has seen may
+    /// have been anything.
+    pub(crate) fn discard_computations_of_absent(&mut self)
+    where
+        K: Eq,
+    {
+        let now = self.shard.now(self.hub);
+        let locked = self.locked();
+        locked.core().claims.discard_where(|hash, key| {
+            let slot = locked.find(hash, key);
+            slot.is_none_or(|slot| self.shard.hidden(slot, locked.tags(slot), now).is_some())
+        });
+    }
+
     /// Keeps the entry at `slot` beyond the visit.
     pub(crate) fn hold(&self, slot: Slot) -> Held<'a, K, V> {
         self.locked().hold(slot)

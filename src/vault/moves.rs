@@ -156,7 +156,7 @@ impl<K, V, C> Locked<'_, K, V, C> {
 
     fn next_on_round(&mut self) -> Option<Slot> {
         let moving = self.under.moving.as_mut()?;
-        self.vault.index.next(&mut moving.cursor)
+        self.vault.index.next(&mut moving.cursor, |slot| self.vault.slab.hash(slot))
     }
 
     fn is_high(&self, slot: Slot) -> bool {
