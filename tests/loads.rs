@@ -681,3 +681,31 @@ fn a_computation_over_a_value_that_is_not_chosen_is_stored() {
     });
     assert_eq!(shelf.get(&1), Some(11));
 }
+
+#[test]
+fn what_changes_nothing_leaves_a_fallback_where_it_is() {
+    let ways: [fn(&Kept); 3] = [
+        |shelf| assert!(!shelf.set_expires_in(&1, Duration::from_secs(5))),
+        |shelf| {
+            drop(shelf.entry(1).and_compute(|old| {
+                assert_eq!(old, None, "nobody sees it");
+                Compute::Keep
+            }))
+        },
+        |shelf| assert_eq!(shelf.peek(&1), None),
+    ];
+    for (way, look) in ways.into_iter().enumerate() {
+        let clock = ManualClock::new();
+        let builder = Cache::<u64, u64>::builder().capacity(9).clock(clock.clone());
+        let builder = builder.time_to_live(Duration::from_secs(10)).loader(|_: &u64| Err("down"));
+        let shelf = builder.stale_if_error(Duration::from_secs(1000)).build().unwrap();
+        shelf.insert(1, 5);
+        clock.advance(Duration::from_secs(20));
+        look(&shelf);
+        assert_eq!(shelf.get_or_load(&1).ok(), Some(5), "{way}");
+        // What is computed anew takes its place.
+        assert_eq!(shelf.entry(1).or_insert(6), 6);
+        assert_eq!(shelf.get(&1), Some(6));
+        shelf.validate().unwrap();
+    }
+}

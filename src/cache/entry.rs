@@ -296,7 +296,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Entry<'a, K, V, S> {
                 turn.wait()?;
                 continue;
             }
-            let found = visit.find(hash, &*key);
+            let found = visit.find_or_keep(hash, &*key);
             if visit.has_consequences() {
                 // They run the user's code, which may write this very key:
                 // first they, then the claim.
