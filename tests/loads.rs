@@ -687,10 +687,10 @@ fn what_changes_nothing_leaves_a_fallback_where_it_is() {
     let ways: [fn(&Kept); 3] = [
         |shelf| assert!(!shelf.set_expires_in(&1, Duration::from_secs(5))),
         |shelf| {
-            drop(shelf.entry(1).and_compute(|old| {
+            let _ = shelf.entry(1).and_compute(|old| {
                 assert_eq!(old, None, "nobody sees it");
                 Compute::Keep
-            }))
+            });
         },
         |shelf| assert_eq!(shelf.peek(&1), None),
     ];
