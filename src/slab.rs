@@ -167,7 +167,8 @@ fn fetch_behind<T>(place: *const T) {
     if std::mem::needs_drop::<T>() && may_point {
         // SAFETY: there is a word at `place`, and to fetch what is where it points
         // needs no memory to be there. All of it could as well not be done, so it
-        // does not matter if others write to `place`, or nobody has.
+        // does not matter if nobody has written to `place`, or others do, a reader
+        // who may change his value, say.
         unsafe {
             std::arch::asm!(
                 "mov {word}, [{place}]",
