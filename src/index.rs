@@ -553,7 +553,7 @@ impl Index {
         }
         // By the pointer that was just loaded: it may be another table, which has the
         // memory that one before it had.
-        let line = first_block(stands).cast::<Line>().with_addr(aim.line.addr());
+        let line = stands.cast::<Line>().with_addr(aim.line.addr());
         Aim { table: stands, line }
     }
 
