@@ -334,9 +334,16 @@ pub(crate) struct Cursor {
     /// The same of a table that was replaced since: one of each hash is not to be
     /// met again. (Should keys share their hash, one may be taken for another.)
     met_before: SmallVec<[u32; LANES]>,
+    is_thorough: bool,
 }
 
 impl Cursor {
+    /// For a walk that may meet an entry twice, but must not miss one, even if all
+    /// keys share one hash.
+    pub(crate) fn thorough() -> Self {
+        Cursor { is_thorough: true, ..Cursor::default() }
+    }
+
     /// The next slot whose home line is `home`.
     fn next_of(
         &mut self,
@@ -364,7 +371,10 @@ impl Cursor {
         if self.table != table {
             self.table = table;
             self.lane = None;
-            self.met_before.append(&mut self.met);
+            match self.is_thorough {
+                true => self.met.clear(),
+                false => self.met_before.append(&mut self.met),
+            }
         }
     }
 
@@ -750,6 +760,26 @@ mod tests {
             }
             assert_eq!(met, [1; 600]);
         }
+    }
+
+    #[test]
+    fn a_thorough_walk_misses_none_of_those_that_share_a_hash() {
+        let hash = |_: Slot| 77;
+        let index = Index::new();
+        // SAFETY: there are no other readers.
+        let resize = |room| drop(unsafe { index.rebuild(room, hash) });
+        resize(300);
+        (0..300).map(Slot::from_index).for_each(|slot| index.insert(77, slot));
+        let mut cursor = Cursor::thorough();
+        let mut left = 300;
+        while let Some(slot) = index.next(&mut cursor, hash) {
+            index.remove(77, slot);
+            left -= 1;
+            if left % 50 == 0 {
+                resize(left + 1);
+            }
+        }
+        assert_eq!((left, index.slots().count()), (0, 0));
     }
 
     proptest! {

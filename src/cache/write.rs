@@ -328,7 +328,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             visit.overtake_all();
             visit.discard_computations_of_absent();
             drop(visit);
-            let mut cursor = Cursor::default();
+            let mut cursor = Cursor::thorough();
             while let Some(held) = shard.entry_or_fallback_from(hub, &mut cursor) {
                 if is_stale(held.key(), held.value()) {
                     self.invalidate_held(shard, held);
