@@ -7,6 +7,7 @@
 use crate::cache::Shared;
 use crate::sync::{Condvar, Mutex};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -51,6 +52,8 @@ where
 /// Whether the cache is still there.
 fn tidy<K, V>(cache: &Weak<Shared<K, V>>) -> bool {
     let Some(shared) = cache.upgrade() else { return false };
-    shared.run_maintenance();
+    // A `Drop` of the user's that panics, which the panic hook has told of, must not
+    // end the upkeep. This may be the last handle, too.
+    let _ = catch_unwind(AssertUnwindSafe(move || shared.run_maintenance()));
     true
 }

@@ -14,7 +14,7 @@ use live::{Ledger, Value};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -175,6 +175,32 @@ fn memory_is_given_back_when_everything_was_invalidated() {
     let after = held() - before;
     assert!(full > 8_000_000, "{full}");
     assert!(after < empty + full / 20, "{after} bytes of {full} are still held; {empty} at first");
+}
+
+#[test]
+fn a_drop_that_panics_does_not_end_the_maintenance_thread() {
+    let _turn = TURN.lock();
+    struct Counted(Arc<AtomicUsize>, bool);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.1, "this drop panics, as the test has it");
+        }
+    }
+    let (clock, dropped) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+    let builder = Cache::builder().capacity(100).clock(clock.clone());
+    let cache: Cache<u64, Counted> = builder
+        .time_to_live(Duration::from_secs(60))
+        .maintenance(Duration::from_millis(1))
+        .build()
+        .unwrap();
+    for (round, panics) in [true, true, false].into_iter().enumerate() {
+        cache.insert(1, Counted(Arc::clone(&dropped), panics));
+        clock.advance(Duration::from_secs(60));
+        while dropped.load(Ordering::SeqCst) == round {
+            thread::yield_now();
+        }
+    }
 }
 
 #[test]

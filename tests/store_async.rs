@@ -208,6 +208,33 @@ fn a_flusher_that_is_dropped_in_the_middle_of_a_batch_gives_it_back() {
 }
 
 #[test]
+fn a_flusher_that_has_not_begun_stores_what_the_last_handle_leaves() {
+    let table = Arc::new(Table::default());
+    let cache = over(&table, WritePolicy::Back(WriteBack::new().delay(Duration::from_secs(3600))));
+    let (flusher, other) = (cache.flusher(), cache.flusher());
+    pollster::block_on(cache.put_async(1, 10)).unwrap();
+    drop(other);
+    drop(cache);
+    assert_eq!(table.value(1), None);
+    pollster::block_on(flusher);
+    assert_eq!(table.value(1), Some(10));
+    // One that never begins leaves nobody: it is told what is lost.
+    let lost = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&lost);
+    let cache = StoreCache::builder(Cache::new(100), Arc::clone(&table))
+        .policy(WritePolicy::Back(WriteBack::new()))
+        .on_dead_letter(move |write| told.lock().unwrap().push(write.key))
+        .build_async()
+        .unwrap();
+    let flusher = cache.flusher();
+    pollster::block_on(cache.put_async(2, 20)).unwrap();
+    drop(cache);
+    assert_eq!(*lost.lock().unwrap(), [0; 0]);
+    drop(flusher);
+    assert_eq!(*lost.lock().unwrap(), [2]);
+}
+
+#[test]
 fn a_flush_is_taken_over_when_the_only_flusher_goes() {
     let table = Arc::new(Table::default());
     let cache = over(&table, WritePolicy::Back(WriteBack::new().delay(Duration::ZERO)));

@@ -40,6 +40,9 @@ pub(crate) struct Engine<K, V, St, S> {
     dead_letter: Option<DeadLetter<K, V>>,
     /// Workers that are there to serve the queue.
     pub(crate) alive: AtomicUsize,
+    /// Flushers that were made, and may not have begun: whoever is the last to let
+    /// go of the cache leaves the rest to them.
+    pub(crate) promised: AtomicUsize,
     pub(crate) calls: Calls,
 }
 
@@ -121,6 +124,7 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
             seen: AtomicU64::new(0),
             dead_letter,
             alive: AtomicUsize::new(0),
+            promised: AtomicUsize::new(0),
             calls: Calls::default(),
         }
     }

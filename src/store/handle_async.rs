@@ -1,6 +1,6 @@
 //! The handle's methods for tasks.
 
-use super::back::flusher::Alive;
+use super::back::flusher::{Alive, Promised};
 use super::backend::Tasks;
 use super::errors::{CloseReport, FlushError, FlushReport, ReadError, WriteError};
 use super::handle::StoreCache;
@@ -246,7 +246,7 @@ where
     /// let flusher = tokio::spawn(cache.flusher());
     /// cache.put_async(7, 49).await.unwrap();
     /// drop(cache);
-    /// flusher.await.unwrap(); // it is stored now
+    /// flusher.await.unwrap(); // it is stored now, though the task had not begun
     /// # });
     /// ```
     pub fn flusher(&self) -> impl Future<Output = ()> + Send + 'static + use<K, V, St, S>
@@ -255,9 +255,11 @@ where
         S: 'static,
     {
         let engine = Arc::clone(self.engine());
+        let promised = Promised::new(Arc::clone(&engine));
         async move {
             engine.alive.fetch_add(1, Ordering::SeqCst);
             let _alive = Alive::counted(&engine);
+            drop(promised);
             let backend = Tasks::new(&engine);
             engine.serve(&backend).await;
         }

@@ -46,9 +46,31 @@ impl<'a, K: StoreKey, V: StoreValue, St, S> Alive<'a, K, V, St, S> {
 impl<K: StoreKey, V: StoreValue, St, S> Drop for Alive<'_, K, V, St, S> {
     fn drop(&mut self) {
         if self.0.alive.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.end_if_orphaned();
+            if self.0.is_deserted() {
+                self.0.end_if_orphaned();
+            }
             // Whoever waits for a flush has to do it alone now.
             self.0.visit(|state| state.ring_waiters());
+        }
+    }
+}
+
+/// A flusher that was made and has not begun. Dropped by one that begins, after it
+/// was counted as alive, or with one that never will.
+pub(crate) struct Promised<K: StoreKey, V: StoreValue, St, S>(Arc<Engine<K, V, St, S>>);
+
+impl<K: StoreKey, V: StoreValue, St, S> Promised<K, V, St, S> {
+    pub(crate) fn new(engine: Arc<Engine<K, V, St, S>>) -> Self {
+        engine.promised.fetch_add(1, Ordering::SeqCst);
+        Promised(engine)
+    }
+}
+
+impl<K: StoreKey, V: StoreValue, St, S> Drop for Promised<K, V, St, S> {
+    fn drop(&mut self) {
+        self.0.promised.fetch_sub(1, Ordering::SeqCst);
+        if self.0.is_deserted() {
+            self.0.end_if_orphaned();
         }
     }
 }
@@ -325,9 +347,17 @@ impl<K: StoreKey, V: StoreValue, St, S> Engine<K, V, St, S> {
             state.ring_workers();
             state.ring_waiters();
         });
-        if self.alive.load(Ordering::SeqCst) == 0 {
+        if self.is_deserted() {
             self.end();
         }
+    }
+
+    /// Whether nobody serves the queue, and nobody is to come.
+    fn is_deserted(&self) -> bool {
+        // In this order: who begins is counted as alive before it ceases to be
+        // promised.
+        let [promised, alive] = [&self.promised, &self.alive].map(|n| n.load(Ordering::SeqCst));
+        promised + alive == 0
     }
 
     /// For a worker of an orphaned engine: ends it if all is stored, or if

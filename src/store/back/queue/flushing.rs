@@ -13,7 +13,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         let key = key.map(|(hash, key)| self.records.find(hash, key).map(|(key, _)| key.clone()));
         let (key, remaining) = match key {
             None => {
-                self.hurry = upto;
+                // Whoever closes has hastened all there will be.
+                self.hurry = self.hurry.max(upto);
                 (None, self.units)
             }
             Some(None) => {

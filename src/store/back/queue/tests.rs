@@ -272,8 +272,14 @@ proptest! {
 
 #[test]
 fn crowds_of_retries_and_of_new_writes_do_not_keep_each_other_waiting() {
-    let settings = WriteBack::new().batch(1).delay(Duration::ZERO).jitter(0.0);
-    let mut queue: Queue<u8, u32> = Queue::new(&settings, Arc::new(Filter::new()));
+    // With batches of one, all that is new is due, whatever the delay.
+    for delay in [Duration::ZERO, Duration::from_secs(3600)] {
+        retries_and_new_writes_take_turns(&WriteBack::new().batch(1).delay(delay).jitter(0.0));
+    }
+}
+
+fn retries_and_new_writes_take_turns(settings: &WriteBack) {
+    let mut queue: Queue<u8, u32> = Queue::new(settings, Arc::new(Filter::new()));
     let put = |queue: &mut Queue<u8, u32>, key: u8, now| {
         let mut key = Named::new(key, queue.filter.hasher());
         let Admission::Admitted(ticket) = queue.admit(&mut key) else { panic!("there is room") };
@@ -289,4 +295,17 @@ fn crowds_of_retries_and_of_new_writes_do_not_keep_each_other_waiting() {
     put(&mut queue, 3, due + 1);
     let order: Vec<u8> = (0..3).map(|_| *queue.take(due + 1).unwrap().writes[0].key).collect();
     assert_eq!(order, [2, 1, 3], "whoever has waited longest");
+}
+
+#[test]
+fn a_flush_during_a_close_does_not_take_its_haste_back() {
+    let settings = WriteBack::new().delay(Duration::from_secs(3600));
+    let mut queue: Queue<u8, u32> = Queue::new(&settings, Arc::new(Filter::new()));
+    let mut key = Named::new(1, queue.filter.hasher());
+    let Admission::Admitted(ticket) = queue.admit(&mut key) else { panic!("there is room") };
+    queue.close();
+    queue.barrier(None);
+    let version = queue.next_version();
+    assert!(queue.record(&key, ticket, (version, Some(0)), 5), "a worker should look at it");
+    assert_eq!(queue.next_due(), Some(0));
 }

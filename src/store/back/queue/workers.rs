@@ -21,14 +21,19 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         self.records.get(key).map_or(0, |record| record.since.saturating_add(self.delay))
     }
 
+    /// Since when a fresh unit has been due: since it was put, if something has
+    /// hastened it.
+    fn waiting_since(&self, unit: u64, key: &Named<K>) -> u64 {
+        let since = self.records.get(key).map_or(0, |record| record.since);
+        self.fresh_due(unit, key).max(since)
+    }
+
     /// Takes a batch that is due, if there is one.
     pub(crate) fn take(&mut self, now: u64) -> Option<Work<K, V>> {
         let timed = self.timed.keys().next().map(|(due, _)| *due).filter(|due| *due <= now);
         let fresh = self.fresh.iter().next();
         let fresh = fresh.filter(|(unit, key)| self.fresh_due(**unit, key) <= now);
-        // When it would have been due if nothing had hastened it.
-        let fresh = fresh.and_then(|(_, key)| self.records.get(key));
-        let fresh = fresh.map(|record| record.since.saturating_add(self.delay));
+        let fresh = fresh.map(|(unit, key)| self.waiting_since(*unit, key));
         let mut work = Work { writes: Vec::new(), deletes: Vec::new() };
         match (timed, fresh) {
             (None, None) => return None,
