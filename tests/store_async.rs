@@ -235,6 +235,26 @@ fn a_flusher_that_has_not_begun_stores_what_the_last_handle_leaves() {
 }
 
 #[test]
+fn a_full_queue_is_emptied_whatever_the_delay() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let table = Arc::new(Table::default());
+        let timeout = Duration::from_secs(60);
+        let settings = WriteBack::new().delay(Duration::from_secs(3600)).batch(100).max_dirty(4);
+        let settings = settings.overflow(Overflow::Block { timeout });
+        let cache = over(&table, WritePolicy::Back(settings));
+        let flusher = tokio::spawn(cache.flusher());
+        for key in 0..40 {
+            cache.put_async(key, u64::from(key)).await.unwrap();
+        }
+        assert!(table.value(35).is_some(), "nobody waited for the delay");
+        drop(cache);
+        flusher.await.unwrap();
+        assert_eq!(table.value(39), Some(39));
+    });
+}
+
+#[test]
 fn a_flush_is_taken_over_when_the_only_flusher_goes() {
     let table = Arc::new(Table::default());
     let cache = over(&table, WritePolicy::Back(WriteBack::new().delay(Duration::ZERO)));

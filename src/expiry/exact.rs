@@ -65,7 +65,8 @@ impl Exact {
     /// Starts a life at `slot`. Under the shard's lock.
     pub(super) fn begin(&self, slot: Slot, span: Span, now: u64) {
         self.set_rules(slot, span, now);
-        store(&self.earliest.of(slot).0, span.ends_at(now));
+        // After the rules: see `set_own`.
+        self.earliest.of(slot).0.store(span.ends_at(now), Ordering::Release);
     }
 
     fn set_rules(&self, slot: Slot, span: Span, now: u64) {
@@ -123,17 +124,23 @@ impl Exact {
     /// before.
     pub(super) fn set_own(&self, slot: Slot, own: u64, now: u64) -> bool {
         let own_at = now.saturating_add(own);
-        let is = match self.rules.get(slot).filter(|rules| load(&rules.tti) > 0) {
-            Some(rules) => {
-                store(&rules.own_at, own_at);
-                rules.earliest(now)
-            }
-            None => own_at,
-        };
         let earliest = &self.earliest.of(slot).0;
-        let was = load(earliest);
-        store(earliest, is);
-        is < was
+        loop {
+            // Before the rules: if a writer gives the entry others meanwhile, this is
+            // not what stands there in the end, and counts for nothing.
+            let was = earliest.load(Ordering::Acquire);
+            let is = match self.rules.get(slot).filter(|rules| load(&rules.tti) > 0) {
+                Some(rules) => {
+                    store(&rules.own_at, own_at);
+                    rules.earliest(now)
+                }
+                None => own_at,
+            };
+            let swap = earliest.compare_exchange(was, is, Ordering::Release, Ordering::Relaxed);
+            if swap.is_ok() {
+                return is < was;
+            }
+        }
     }
 }
 

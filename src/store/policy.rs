@@ -46,7 +46,8 @@ pub enum WritePolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Waits for room, but no longer than this.
+    /// Waits for room, but no longer than this. What is in the queue is stored
+    /// without waiting for [`delay`](WriteBack::delay) then.
     Block {
         /// How long.
         timeout: Duration,

@@ -81,11 +81,13 @@ impl<K: StoreKey, V: StoreValue, St, S: BuildHasher> Admitted<'_, K, V, St, S> {
                 state.queue.trash.push((None, change));
                 return false;
             }
+            let dirty = state.queue.dirty();
             if state.queue.record(&self.key, ticket, (self.version, change), now) {
                 state.ring_workers();
             }
-            if state.queue.is_closed() {
-                // Whoever closes waits for this.
+            if state.queue.is_closed() || state.queue.dirty() == dirty {
+                // Whoever closes waits for this; and whoever waits for room may have
+                // that which was kept for this.
                 state.ring_waiters();
             }
             true
@@ -218,7 +220,12 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                 Admission::Full { dirty: now } => {
                     dirty = now;
                     match overflow {
-                        Overflow::Block { .. } => None,
+                        Overflow::Block { .. } => {
+                            // It would be a pity to wait for the delay, too.
+                            state.queue.hasten();
+                            state.ring_workers();
+                            None
+                        }
                         Overflow::Reject => Some(Asked::Failed(Refusal::Full { dirty })),
                         Overflow::WriteThrough => match state.queue.board(&mut key, owner) {
                             Boarding::Begun => {

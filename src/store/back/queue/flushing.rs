@@ -35,6 +35,22 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
         id
     }
 
+    /// Hastens all that was written so far: somebody waits for room.
+    pub(crate) fn hasten(&mut self) {
+        self.hurry = self.hurry.max(self.unit);
+    }
+
+    /// A unit that was behind a flight, when somebody came to wait for its key, is as
+    /// urgent as one that was not.
+    pub(super) fn hasten_if_awaited(&mut self, key: &Named<K>, unit: u64) {
+        let waits = |barrier: &Barrier<K>| {
+            unit <= barrier.upto && barrier.key.as_ref().is_some_and(|own| own.is(key))
+        };
+        if self.barriers.iter().any(waits) {
+            self.schedule(key, 0);
+        }
+    }
+
     /// How many units a barrier still waits for.
     pub(crate) fn remaining(&self, id: u64) -> usize {
         self.barriers.iter().find(|barrier| barrier.id == id).map_or(0, |b| b.remaining)

@@ -278,15 +278,16 @@ fn crowds_of_retries_and_of_new_writes_do_not_keep_each_other_waiting() {
     }
 }
 
+fn put(queue: &mut Queue<u8, u32>, key: u8, now: u64) {
+    let mut key = Named::new(key, queue.filter.hasher());
+    let Admission::Admitted(ticket) = queue.admit(&mut key) else { panic!("there is room") };
+    let version = queue.next_version();
+    queue.record(&key, ticket, (version, Some(0)), now);
+    queue.unpin(&key, None);
+}
+
 fn retries_and_new_writes_take_turns(settings: &WriteBack) {
     let mut queue: Queue<u8, u32> = Queue::new(settings, Arc::new(Filter::new()));
-    let put = |queue: &mut Queue<u8, u32>, key: u8, now| {
-        let mut key = Named::new(key, queue.filter.hasher());
-        let Admission::Admitted(ticket) = queue.admit(&mut key) else { panic!("there is room") };
-        let version = queue.next_version();
-        queue.record(&key, ticket, (version, Some(0)), now);
-        queue.unpin(&key, None);
-    };
     put(&mut queue, 1, 0);
     let work = queue.take(0).unwrap();
     queue.finish(&work.writes[0], Verdict::Failed(Failure::BadAnswer), 0);
@@ -308,4 +309,21 @@ fn a_flush_during_a_close_does_not_take_its_haste_back() {
     let version = queue.next_version();
     assert!(queue.record(&key, ticket, (version, Some(0)), 5), "a worker should look at it");
     assert_eq!(queue.next_due(), Some(0));
+}
+
+#[test]
+fn whoever_waits_for_a_key_hastens_also_what_is_behind_a_flight() {
+    let settings = WriteBack::new().batch(1).delay(Duration::ZERO);
+    let mut queue: Queue<u8, u32> = Queue::new(&settings, Arc::new(Filter::new()));
+    put(&mut queue, 1, 0);
+    let work = queue.take(0).unwrap();
+    (queue.delay, queue.batch) = (1_000_000, 100);
+    put(&mut queue, 1, 0);
+    let hash = work.writes[0].key.hash();
+    let id = queue.barrier(Some((hash, &1)));
+    queue.finish(&work.writes[0], Verdict::Stored, 0);
+    assert_eq!((queue.remaining(id), queue.next_due()), (1, Some(0)));
+    let work = queue.take(0).unwrap();
+    queue.finish(&work.writes[0], Verdict::Stored, 0);
+    assert!(queue.is_reached(id));
 }

@@ -94,6 +94,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
                     Some(unit) => {
                         record.place = Place::Fresh;
                         self.fresh.insert(unit, key.clone());
+                        self.hasten_if_awaited(key, unit);
                     }
                     None => self.dirty -= 1,
                 }

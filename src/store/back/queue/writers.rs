@@ -234,6 +234,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Queue<K, V> {
             record.place = Place::Fresh;
             record.since = record.since.min(now);
             self.fresh.insert(unit, key.clone());
+            self.hasten_if_awaited(key, unit);
             return;
         }
         self.dirty -= 1;
