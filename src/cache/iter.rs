@@ -9,8 +9,10 @@ use std::fmt;
 /// An iterator over clones of the entries, made by [`Cache::iter`].
 ///
 /// Weakly consistent: an entry that stays throughout is met exactly once, also if it
-/// gets a new value or the cache grows; one that comes or goes meanwhile, perhaps. What was invalidated before a step is
-/// not met in it. Nothing is locked between steps.
+/// gets a new value or the cache grows; one that comes or goes meanwhile, perhaps.
+/// What was invalidated before a step is not met in it. Nothing is locked between
+/// steps. (Should keys share their hash, and the cache grow just while they are met,
+/// one may be taken for another.)
 ///
 /// ```
 /// let cache = larder::Cache::new(100);
