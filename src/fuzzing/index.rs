@@ -28,6 +28,7 @@ struct Walk {
     /// What was met, and has not left since.
     met: BTreeSet<usize>,
     is_blurred: bool,
+    has_moved: bool,
 }
 
 struct Trial {
@@ -52,6 +53,7 @@ impl Trial {
                     due,
                     met: BTreeSet::new(),
                     is_blurred: false,
+                    has_moved: false,
                 });
             }
             14 => self.walk(script.below(32)),
@@ -68,6 +70,10 @@ impl Trial {
         }
         let slot = Slot::from_index(entry);
         self.index.insert(hash, slot);
+        if self.hashes.values().any(|other| *other == hash) && self.has_moved() {
+            // See `Cursor::met_before`.
+            self.walk = None;
+        }
         self.entries.insert(entry, slot);
         self.hashes.insert(slot, hash);
         assert!(self.finds(slot));
@@ -85,6 +91,11 @@ impl Trial {
         if self.hashes.values().any(|other| Some(*other) == hash) {
             self.blur();
         }
+    }
+
+    /// Whether the table was replaced since the walk began.
+    fn has_moved(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.has_moved)
     }
 
     /// Entries share a hash: if the table is replaced now, the walk may take one for
@@ -118,6 +129,9 @@ impl Trial {
         if self.walk.as_ref().is_some_and(|walk| walk.is_blurred) {
             // See `Cursor::met_before`.
             self.walk = None;
+        }
+        if let Some(walk) = &mut self.walk {
+            walk.has_moved = true;
         }
     }
 
