@@ -70,7 +70,7 @@ impl Trial {
         }
         let slot = Slot::from_index(entry);
         self.index.insert(hash, slot);
-        if self.hashes.values().any(|other| *other == hash) && self.has_moved() {
+        if self.has_moved() && self.hashes.values().any(|other| *other == hash) {
             // See `Cursor::met_before`.
             self.walk = None;
         }
