@@ -224,6 +224,9 @@ where
     /// that hangs does not hold up the others. Without any, the store is
     /// written by `flush_async` and `close_async` alone.
     ///
+    /// One that was made is counted on: as long as it is neither run nor dropped,
+    /// what the last handle leaves waits for it.
+    ///
     /// ```
     /// # use larder::store::{AsyncLoader, AsyncStore};
     /// # struct Nothing;

@@ -113,9 +113,9 @@ impl Verdict {
             self.quiet = 0;
         }
         self.follow(leader, hit);
-        let best = (0..FOLLOWERS).max_by_key(|at| self.followers[*at].points).unwrap_or(0);
         if -self.followers[self.followed].points > self.memory / PRICE {
-            self.followed = best;
+            let best = (0..FOLLOWERS).max_by_key(|at| self.followers[*at].points);
+            self.followed = best.unwrap_or(0);
         }
     }
 

@@ -221,7 +221,7 @@ impl<K: StoreKey, V: StoreValue, St: Sync, S: BuildHasher + Sync + Send> Engine<
                     dirty = now;
                     match overflow {
                         Overflow::Block { .. } => {
-                            // It would be a pity to wait for the delay, too.
+                            // Room comes from writing, which may not be due for long.
                             state.queue.hasten();
                             state.ring_workers();
                             None
